@@ -1,0 +1,3 @@
+module github.com/weir-lb/weir
+
+go 1.26

@@ -1,0 +1,82 @@
+// Package config is weir's one configuration: every dialect ends here, every
+// default is filled in here, every rule across fields is checked here, and
+// every problem is told with the file and line it stands in.
+//
+// It reads text that is handed to it and never opens a file, resolves a name
+// or asks the system anything.
+package config
+
+import (
+	"time"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// A Place is where in which file something was said.
+type Place struct {
+	File string
+	Line int // from 1; 0: the file as a whole
+}
+
+// A Config is a whole, checked configuration. Values given away are not
+// changed afterwards.
+type Config struct {
+	Engine   Engine
+	Services []Service
+
+	// AutoReload watches the file and reloads when its content changes.
+	AutoReload bool
+	// LogFile is ldirectord's logfile: a path, or a syslog facility. Empty: standard error.
+	LogFile string
+}
+
+// Mode says where the packet engine sits.
+type Mode string
+
+// The modes. Auto takes XDP where the driver runs it natively and nothing in
+// the way breaks it, else tc.
+const (
+	ModeAuto Mode = "auto"
+	ModeXDP  Mode = "xdp"
+	ModeTC   Mode = "tc"
+)
+
+// An Engine configures the packet engine.
+type Engine struct {
+	Mode        Mode
+	Interfaces  []string // names; empty: every Ethernet-like interface that is up
+	Connections int      // entries of the connection table, for each address family
+	HalfOpen    int      // entries of the half-open table, for each address family
+	Timeouts    Timeouts
+}
+
+// Timeouts are those ipvsadm --set can change.
+type Timeouts struct {
+	TCP    time.Duration // ESTABLISHED, 900 s
+	TCPFin time.Duration // FIN_WAIT, 120 s
+	UDP    time.Duration // 300 s
+}
+
+// A Service is a virtual service as it was asked for.
+type Service struct {
+	Key         lvs.ServiceKey
+	Scheduler   lvs.Scheduler
+	SchedFlags  uint8
+	Persistence lvs.Persistence
+	OnePacket   bool
+	Reals       []Real // in file order
+	Fallback    *lvs.Destination
+	// Quiescent keeps a failed server in the table with weight 0 instead of
+	// taking it out.
+	Quiescent bool
+	// CleanStop says whether `weir down` may remove the service.
+	CleanStop bool
+	Place     Place
+}
+
+// A Real is one real server of a service.
+type Real struct {
+	lvs.Destination
+	Check lvs.Check
+	Place Place
+}

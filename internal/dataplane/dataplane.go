@@ -1,0 +1,65 @@
+// Package dataplane says what weir's director asks of the part that forwards
+// packets. It holds promises only: the bodies live in dataplane/ebpf (the real
+// one) and dataplane/memory (a model for tests), and every body passes the
+// conformance test in dataplane/dataplanetest.
+//
+// The room never knows why a table looks as it does: no health, no
+// configuration, no roles.
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// Errors a body may answer with; test with errors.Is.
+var (
+	// ErrFull says that the tables have no room for what was asked.
+	ErrFull = errors.New("the data plane is full")
+	// ErrUnsupported says that this body cannot do what was asked.
+	ErrUnsupported = errors.New("not supported by this data plane")
+)
+
+// A Dataplane forwards packets for the services put into it.
+//
+// One goroutine changes it, any number may read it. Every change is
+// idempotent: doing it twice is doing it once, and the second time nothing is
+// written. Nothing but Drop, Put and the passing of time takes anything away:
+// closing a body, or dying, leaves packets flowing.
+type Dataplane interface {
+	// Put installs s with all its destinations, or replaces what stands
+	// under s.Key. A packet sees the old service or the new one, never a
+	// mixture. Connections of destinations that stay are untouched. The
+	// connections of a destination that is gone are kept and their packets
+	// dropped until they time out or the destination comes back
+	// (IPVS with expire_nodest_conn=0). Changing the scheduler starts it
+	// afresh; otherwise its place in the round is kept as IPVS keeps it.
+	Put(ctx context.Context, s lvs.Service) error
+
+	// Drop removes a service. Dropping what is not there is no error.
+	Drop(ctx context.Context, k lvs.ServiceKey) error
+
+	// Installed yields what is really there, in key order, destinations in
+	// list order.
+	Installed(ctx context.Context) iter.Seq2[lvs.Service, error]
+
+	// Reach tells where packets may arrive and how destinations are
+	// reached. It is the whole wish: links that are no longer named are
+	// left alone by the body from then on.
+	Reach(ctx context.Context, n lvs.Network) error
+}
+
+// An Observer reads what a data plane counts and remembers.
+type Observer interface {
+	// Totals reads every counter.
+	Totals(ctx context.Context) (lvs.Totals, error)
+
+	// Connections yields the connections that match f, in no order.
+	Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Seq2[lvs.Connection, error]
+
+	// Plane describes the body.
+	Plane() lvs.Plane
+}

@@ -1,0 +1,103 @@
+package lvs
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// A ConnState is the state of a connection, in the numbers of the kernel's
+// IPVS (they are those of the sync protocol too). UDP has one state, number 0,
+// which is shown as UDP.
+type ConnState uint8
+
+// The TCP states.
+const (
+	StateNone ConnState = iota
+	StateEstablished
+	StateSynSent
+	StateSynRecv
+	StateFinWait
+	StateTimeWait
+	StateClose
+	StateCloseWait
+	StateLastAck
+	StateListen
+	StateSynAck
+)
+
+var tcpStateNames = [...]string{"NONE", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT",
+	"TIME_WAIT", "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK"}
+
+// Name is the state as ipvsadm -Lc shows it.
+func (s ConnState) Name(p Protocol) string {
+	if p == UDP {
+		return "UDP"
+	}
+	if int(s) < len(tcpStateNames) {
+		return tcpStateNames[s]
+	}
+	return fmt.Sprintf("STATE%d", uint8(s))
+}
+
+// Active tells whether a TCP connection in this state counts as active.
+func (s ConnState) Active() bool {
+	switch s {
+	case StateEstablished, StateSynSent, StateSynRecv, StateSynAck:
+		return true
+	}
+	return false
+}
+
+// A Connection is one entry of the connection table.
+type Connection struct {
+	Protocol    Protocol
+	Client      netip.AddrPort
+	Virtual     netip.AddrPort
+	Destination netip.AddrPort
+	Forward     Forwarding
+	State       ConnState
+	Expires     time.Duration // left until it is forgotten
+}
+
+// A ConnectionFilter picks connections. Zero fields match everything.
+type ConnectionFilter struct {
+	Protocol    Protocol
+	Client      netip.Prefix
+	Virtual     netip.AddrPort // port 0 matches any port
+	Destination netip.AddrPort // port 0 matches any port
+	State       string         // name as shown, any case
+}
+
+// Match tells whether c passes the filter.
+func (f ConnectionFilter) Match(c Connection) bool {
+	if f.Protocol != 0 && f.Protocol != c.Protocol {
+		return false
+	}
+	if f.Client.IsValid() && !f.Client.Contains(c.Client.Addr()) {
+		return false
+	}
+	if !matchAddrPort(f.Virtual, c.Virtual) || !matchAddrPort(f.Destination, c.Destination) {
+		return false
+	}
+	return f.State == "" || equalFold(f.State, c.State.Name(c.Protocol))
+}
+
+func matchAddrPort(want, have netip.AddrPort) bool {
+	if !want.Addr().IsValid() {
+		return want.Port() == 0 || want.Port() == have.Port()
+	}
+	return want.Addr() == have.Addr() && (want.Port() == 0 || want.Port() == have.Port())
+}
+
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if a[i]|0x20 != b[i]|0x20 {
+			return false
+		}
+	}
+	return true
+}

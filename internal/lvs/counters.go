@@ -1,0 +1,55 @@
+package lvs
+
+import "net/netip"
+
+// Counters are the statistics of a service or a destination, as the kernel's
+// IPVS keeps them (packets and bytes of the IP packet, headers included).
+type Counters struct {
+	Connections uint64 `json:"connections"` // created by scheduling
+	InPackets   uint64 `json:"in_packets"`  // client to real server
+	InBytes     uint64 `json:"in_bytes"`
+	OutPackets  uint64 `json:"out_packets"` // real server to client, as far as they pass the director
+	OutBytes    uint64 `json:"out_bytes"`
+}
+
+// Add is the sum of c and o.
+func (c Counters) Add(o Counters) Counters {
+	return Counters{c.Connections + o.Connections, c.InPackets + o.InPackets, c.InBytes + o.InBytes,
+		c.OutPackets + o.OutPackets, c.OutBytes + o.OutBytes}
+}
+
+// DestinationCounters are what is counted for one destination.
+type DestinationCounters struct {
+	Counters
+	Active   uint32 `json:"active"`   // connections now in an active state
+	Inactive uint32 `json:"inactive"` // the others
+}
+
+// ServiceCounters are what is counted for one service.
+type ServiceCounters struct {
+	Counters
+	Destinations map[netip.AddrPort]DestinationCounters
+}
+
+// A PacketVerdict is the fate of packets: its name as in docs/packet.md, how
+// often it was met, and whether the packet was lost by it.
+type PacketVerdict struct {
+	Name    string `json:"name"`
+	Packets uint64 `json:"packets"`
+	Drop    bool   `json:"drop"`
+	Help    string `json:"help"`
+}
+
+// Totals are the data plane's counters at one moment.
+type Totals struct {
+	Services    map[ServiceKey]ServiceCounters
+	Verdicts    []PacketVerdict
+	Connections ConnectionUse
+}
+
+// ConnectionUse says how full the connection table is.
+type ConnectionUse struct {
+	Size int `json:"size"` // entries there is room for, both families together
+	Used int `json:"used"`
+	Half int `json:"half_open"` // of which half-open TCP
+}

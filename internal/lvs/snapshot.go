@@ -1,0 +1,39 @@
+package lvs
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Snapshot is a finished picture of what the director wanted, installed and
+// knows. It is never changed after it was shown.
+type Snapshot struct {
+	At         time.Time
+	Configured bool      // a configuration has been applied
+	Config     string    // where it came from
+	Applied    time.Time // when
+	Problem    string    // why wanted and installed differ; empty: they do not
+
+	Wanted    []Service
+	Installed []Service
+	Health    map[ServiceKey]map[netip.AddrPort]Health
+	Fallback  map[ServiceKey]bool // the sorry server stands in
+	Network   Network
+	Plane     Plane
+}
+
+// A Plane describes the data plane that is running.
+type Plane struct {
+	Name  string            // ebpf, memory, ipvs
+	Modes map[string]string // interface name to "xdp" or "tc"
+	Since time.Time         // when this table was first loaded; survives restarts
+}
+
+// An Event is one change worth telling people about.
+type Event struct {
+	At          time.Time `json:"at"`
+	Kind        string    `json:"kind"` // destination-down, destination-up, fallback-on, fallback-off, configuration, problem, …
+	Service     string    `json:"service,omitempty"`
+	Destination string    `json:"destination,omitempty"`
+	Text        string    `json:"text"`
+}
