@@ -1,0 +1,95 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/weir-lb/weir/internal/config"
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// Why a destination is held down or up that nobody has answered for.
+const (
+	WhyUnchecked = "not checked yet"
+	WhyAdopted   = "was in service when weir started"
+	WhyOff       = "its check is off"
+)
+
+// Believe is what to hold true of every real server of cfg before the next
+// answer: what was known stays; a server found installed with a weight is
+// serving and stays up until its first answer; any other is down until a good
+// one. (ldirectord sends traffic to servers it has not checked yet.)
+func Believe(cfg config.Config, known Beliefs, installed []lvs.Service) Beliefs {
+	out := make(Beliefs, len(cfg.Services))
+	for _, c := range cfg.Services {
+		i := slices.IndexFunc(installed, func(s lvs.Service) bool { return s.Key == c.Key })
+		hs := make(map[netip.AddrPort]lvs.Health, len(c.Reals))
+		for _, r := range c.Reals {
+			var d lvs.Destination
+			if i >= 0 {
+				d, _ = installed[i].Destination(r.Addr)
+			}
+			was, seen := known[c.Key][r.Addr]
+			hs[r.Addr] = believe(r, was, seen, d.Weight > 0)
+		}
+		out[c.Key] = hs
+	}
+	return out
+}
+
+func believe(r config.Real, was lvs.Health, seen, serving bool) lvs.Health {
+	switch {
+	case r.Check.Kind == lvs.CheckOn:
+		return lvs.Health{Up: true, Since: was.Since}
+	case r.Check.Kind == lvs.CheckOff:
+		return lvs.Health{Why: WhyOff, Since: was.Since}
+	case seen && was.Checked:
+		return was
+	case seen && was.Up, serving:
+		return lvs.Health{Up: true, Why: WhyAdopted}
+	}
+	return lvs.Health{Why: WhyUnchecked}
+}
+
+// Targets lists what is to be checked, in the order of the configuration.
+func Targets(cfg config.Config, b Beliefs) []lvs.Target {
+	var out []lvs.Target
+	for _, c := range cfg.Services {
+		for _, r := range c.Reals {
+			if r.Check.Asks() {
+				out = append(out, lvs.Target{Service: c.Key, Destination: r.Addr,
+					Check: r.Check, Up: b[c.Key][r.Addr].Up})
+			}
+		}
+	}
+	return out
+}
+
+// Addresses lists every address a packet may have to reach: real servers and
+// sorry servers, each once, sorted.
+func Addresses(cfg config.Config) []netip.Addr {
+	var out []netip.Addr
+	for _, c := range cfg.Services {
+		for _, r := range c.Reals {
+			out = append(out, r.Addr.Addr())
+		}
+		if c.Fallback != nil {
+			out = append(out, c.Fallback.Addr.Addr())
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
+}
+
+// Patience is how long c's first answers may take: the longest interval and
+// timeout of its checks together. Zero when nothing is asked.
+func Patience(c config.Service) time.Duration {
+	var p time.Duration
+	for _, r := range c.Reals {
+		if r.Check.Asks() {
+			p = max(p, r.Check.Interval+r.Check.Timeout)
+		}
+	}
+	return p
+}
