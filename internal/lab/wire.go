@@ -1,0 +1,188 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A Port is one end of a wire: an interface of a host.
+type Port struct {
+	Host   *Host
+	Name   string           // of the interface
+	MAC    net.HardwareAddr // nil: the kernel chooses
+	Addrs  []netip.Prefix
+	Bridge string // the host's bridge it is plugged into; empty: none
+}
+
+// WireOptions are what both ends of a wire have in common. The zero value is
+// an ordinary veth pair.
+type WireOptions struct {
+	MTU int // 0: the kernel's default, 1500
+
+	// NoOffload makes both ends send finished packets: checksums filled in,
+	// nothing larger than the MTU. XDP on the other side needs it, since it
+	// sees a veth's packets before the checksum is made. It also switches GRO
+	// on, without which a veth takes no packets redirected by XDP.
+	NoOffload bool
+}
+
+// Wire connects two hosts and brings both ends up.
+func (l *Lab) Wire(a, b Port, o WireOptions) error {
+	if err := wire(a, b, o); err != nil {
+		return fmt.Errorf("wire %s:%s – %s:%s: %w", a.Host.name, a.Name, b.Host.name, b.Name, err)
+	}
+	return nil
+}
+
+func wire(a, b Port, o WireOptions) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.HardwareAddr, attrs.MTU = a.Name, a.MAC, o.MTU
+	veth := &netlink.Veth{
+		LinkAttrs:        attrs,
+		PeerName:         b.Name,
+		PeerHardwareAddr: b.MAC,
+		PeerNamespace:    netlink.NsFd(b.Host.fd),
+	}
+	if err := a.Host.link.LinkAdd(veth); err != nil {
+		return err
+	}
+	for _, p := range []Port{a, b} {
+		if err := p.set(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p Port) set(o WireOptions) error {
+	if o.MTU != 0 {
+		if err := p.Host.MTU(p.Name, o.MTU); err != nil {
+			return err
+		}
+	}
+	if o.NoOffload {
+		if err := p.Host.noOffload(p.Name); err != nil {
+			return err
+		}
+	}
+	if p.Bridge != "" {
+		if err := p.Host.plug(p.Name, p.Bridge); err != nil {
+			return err
+		}
+	}
+	for _, a := range p.Addrs {
+		if err := p.Host.Address(p.Name, a); err != nil {
+			return err
+		}
+	}
+	return p.Host.Up(p.Name)
+}
+
+// Bridge adds a switch inside the host. It forwards at once, without
+// spanning tree and without watching multicast.
+func (h *Host) Bridge(name string) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	no := false
+	if err := h.link.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &no}); err != nil {
+		return fmt.Errorf("bridge %s: %w", name, err)
+	}
+	return h.Up(name)
+}
+
+func (h *Host) plug(name, bridge string) error {
+	port, err := h.link.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	br, err := h.link.LinkByName(bridge)
+	if err != nil {
+		return err
+	}
+	return h.link.LinkSetMaster(port, br)
+}
+
+// Up brings an interface up.
+func (h *Host) Up(name string) error { return h.each(name, h.link.LinkSetUp) }
+
+// Down takes an interface down: pulling the wire.
+func (h *Host) Down(name string) error { return h.each(name, h.link.LinkSetDown) }
+
+// Unplug removes an interface, and with it the other end of its wire.
+func (h *Host) Unplug(name string) error { return h.each(name, h.link.LinkDel) }
+
+// MTU sets the largest packet of an interface.
+func (h *Host) MTU(name string, mtu int) error {
+	return h.each(name, func(l netlink.Link) error { return h.link.LinkSetMTU(l, mtu) })
+}
+
+// SetMAC gives an interface another link-layer address.
+func (h *Host) SetMAC(name string, mac net.HardwareAddr) error {
+	return h.each(name, func(l netlink.Link) error { return h.link.LinkSetHardwareAddr(l, mac) })
+}
+
+// MAC is the link-layer address of an interface.
+func (h *Host) MAC(name string) (mac net.HardwareAddr, err error) {
+	err = h.each(name, func(l netlink.Link) error { mac = l.Attrs().HardwareAddr; return nil })
+	return mac, err
+}
+
+func (h *Host) each(name string, do func(netlink.Link) error) error {
+	l, err := h.link.LinkByName(name)
+	if err == nil {
+		err = do(l)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: interface %s: %w", h.name, name, err)
+	}
+	return nil
+}
+
+// Address adds an address to an interface, usable at once. An address that is
+// there already is no error.
+func (h *Host) Address(name string, a netip.Prefix) error {
+	return h.each(name, func(l netlink.Link) error {
+		addr := &netlink.Addr{IPNet: ipNet(a)}
+		if a.Addr().Is6() {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		if err := h.link.AddrAdd(l, addr); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("address %s: %w", a, err)
+		}
+		return nil
+	})
+}
+
+// Unaddress removes an address from an interface.
+func (h *Host) Unaddress(name string, a netip.Prefix) error {
+	return h.each(name, func(l netlink.Link) error {
+		return h.link.AddrDel(l, &netlink.Addr{IPNet: ipNet(a)})
+	})
+}
+
+// Route sends packets for dst to the gateway via; a dst of zero bits is the
+// default route. A route to the same destination is replaced.
+func (h *Host) Route(dst netip.Prefix, via netip.Addr) error {
+	err := h.link.RouteReplace(&netlink.Route{Dst: ipNet(dst), Gw: via.AsSlice()})
+	if err != nil {
+		return fmt.Errorf("%s: route %s via %s: %w", h.name, dst, via, err)
+	}
+	return nil
+}
+
+// Unroute removes the route to dst.
+func (h *Host) Unroute(dst netip.Prefix) error {
+	if err := h.link.RouteDel(&netlink.Route{Dst: ipNet(dst)}); err != nil {
+		return fmt.Errorf("%s: route %s: %w", h.name, dst, err)
+	}
+	return nil
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
