@@ -66,6 +66,8 @@ type Service struct {
 	OnePacket   bool
 	Reals       []Real // in file order
 	Fallback    *lvs.Destination
+	// FallbackPlace is where the fallback was asked for.
+	FallbackPlace Place
 	// Quiescent keeps a failed server in the table with weight 0 instead of
 	// taking it out.
 	Quiescent bool
@@ -79,4 +81,24 @@ type Real struct {
 	lvs.Destination
 	Check lvs.Check
 	Place Place
+}
+
+// The bounds of what may be asked for; the keys of weir.yaml tell them to
+// people and Validate holds every dialect to them.
+const (
+	MaxWeight      = 65535
+	MaxConnections = 1 << 26 // entries; some 8 GiB of them
+	MinConnections = 1 << 10
+	MaxTimeout     = 31 * 24 * time.Hour // ipvsadm's own limit
+	MaxText        = 16 << 20            // bytes of a configuration file
+)
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	return Config{Engine: Engine{
+		Mode:        ModeAuto,
+		Connections: 1000000,
+		HalfOpen:    65536,
+		Timeouts:    Timeouts{TCP: 15 * time.Minute, TCPFin: 2 * time.Minute, UDP: 5 * time.Minute},
+	}}
 }

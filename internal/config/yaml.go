@@ -1,0 +1,233 @@
+package config
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// Parse reads a weir.yaml. The configuration is what the file wishes for,
+// checked and complete; Supported says what of it this version carries out.
+// It is only to be used when the problems hold no error.
+func Parse(file string, text []byte) (Config, Problems) {
+	r := &reader{file: file}
+	c := Default()
+	if root := r.document(text); root != nil {
+		r.root(root, &c)
+	}
+	r.problems = append(r.problems, Validate(&c)...)
+	return c, r.problems.Sorted()
+}
+
+// defaults are what a service takes when it does not say it itself.
+type defaults struct {
+	scheduler lvs.Scheduler
+	forward   string
+	quiescent bool
+	cleanStop bool
+	check     lvs.Check
+}
+
+func (r *reader) root(n *yaml.Node, c *Config) {
+	f := r.object(n, rootKeys)
+	f.bool("auto_reload", &c.AutoReload)
+	f.text("log_file", &c.LogFile)
+	if e, ok := f.child("engine"); ok {
+		r.engine(e, &c.Engine)
+	}
+	d := defaults{scheduler: lvs.WLC, forward: "gate", cleanStop: true, check: DefaultCheck()}
+	if s, ok := f.child("defaults"); ok {
+		r.common(s, &d)
+		if k, ok := s.child("check"); ok {
+			r.check(k, &d.check)
+		}
+	}
+	for _, s := range f.children("services") {
+		if svc, ok := r.service(s, d); ok {
+			c.Services = append(c.Services, svc)
+		}
+	}
+}
+
+func (r *reader) engine(f fields, e *Engine) {
+	readWord(f, "mode", &e.Mode)
+	for _, n := range f.texts("interfaces") {
+		if why := interfaceFault(n.Value, e.Interfaces); why != "" {
+			r.errorf(n, "interfaces: %s", why)
+			continue
+		}
+		e.Interfaces = append(e.Interfaces, n.Value)
+	}
+	readNumber(f, "connections", &e.Connections)
+	readNumber(f, "half_open", &e.HalfOpen)
+	t, _ := f.child("timeouts")
+	t.duration("tcp", &e.Timeouts.TCP)
+	t.duration("tcp_fin", &e.Timeouts.TCPFin)
+	t.duration("udp", &e.Timeouts.UDP)
+}
+
+// common reads the keys that a service and the defaults share.
+func (r *reader) common(f fields, d *defaults) {
+	readWord(f, "scheduler", &d.scheduler)
+	readWord(f, "forward", &d.forward)
+	f.bool("quiescent", &d.quiescent)
+	f.bool("clean_stop", &d.cleanStop)
+}
+
+func (r *reader) service(f fields, d defaults) (Service, bool) {
+	s := Service{Place: r.place(f.at)}
+	listening := r.listen(f, &s)
+	r.common(f, &d)
+	s.Scheduler, s.Quiescent, s.CleanStop = d.scheduler, d.quiescent, d.cleanStop
+	r.flags(f, &s)
+	r.persistence(f, &s)
+	f.bool("one_packet", &s.OnePacket)
+	if k, ok := f.child("check"); ok {
+		r.check(k, &d.check)
+		r.unused(k, d.check.Kind)
+	}
+	if b, ok := f.child("fallback"); ok {
+		s.FallbackPlace = r.place(b.at)
+		dest := lvs.Destination{Weight: 1}
+		if r.address(b, d.forward, &dest) {
+			// masq cannot reach a loopback address, gate can.
+			if dest.Addr.Addr().IsLoopback() && !b.has("forward") {
+				dest.Forward = lvs.DirectRoute
+			}
+			s.Fallback = &dest
+		}
+	}
+	for _, x := range f.children("destinations") {
+		if real, ok := r.destination(x, d); ok {
+			s.Reals = append(s.Reals, real)
+		}
+	}
+	return s, listening
+}
+
+func (r *reader) listen(f fields, s *Service) bool {
+	var text string
+	n, _, ok := f.get("listen")
+	f.text("listen", &text)
+	if !ok || text == "" {
+		return false
+	}
+	k, err := lvs.ParseServiceKey(text)
+	if err != nil {
+		r.errorf(n, "listen: %v", err)
+		return false
+	}
+	s.Key = k
+	return true
+}
+
+func (r *reader) flags(f fields, s *Service) {
+	for _, n := range f.texts("flags") {
+		bit, err := ParseFlag(n.Value, s.Scheduler)
+		if err != nil {
+			r.errorf(n, "flags: %v", err)
+			continue
+		}
+		s.SchedFlags |= bit
+	}
+}
+
+func (r *reader) persistence(f fields, s *Service) {
+	p, ok := f.child("persistence")
+	if !ok {
+		return
+	}
+	var timeout time.Duration
+	p.duration("timeout", &timeout)
+	readNumber(p, "prefix", &s.Persistence.Prefix)
+	if timeout%time.Second != 0 {
+		r.errorf(p.at, "persistence: %s is not a number of whole seconds", timeout)
+	}
+	s.Persistence.Timeout = uint32(timeout / time.Second)
+	if s.Persistence.Timeout == 0 {
+		s.Persistence.Prefix = 0
+	}
+}
+
+func (r *reader) destination(f fields, d defaults) (Real, bool) {
+	real := Real{Place: r.place(f.at), Check: d.check}
+	real.Weight = 1
+	ok := r.address(f, d.forward, &real.Destination)
+	readNumber(f, "weight", &real.Weight)
+	readNumber(f, "upper", &real.Upper)
+	readNumber(f, "lower", &real.Lower)
+	if k, said := f.child("check"); said {
+		r.check(k, &real.Check)
+		r.unused(k, real.Check.Kind)
+	}
+	real.Check = SettleCheck(real.Check)
+	return real, ok
+}
+
+// address reads where a destination is and how to get there.
+func (r *reader) address(f fields, forward string, d *lvs.Destination) bool {
+	readWord(f, "forward", &forward)
+	d.Forward, _ = lvs.ParseForwarding(forward) // the tables allow no other word
+	var text string
+	n, _, ok := f.get("address")
+	f.text("address", &text)
+	if !ok || text == "" {
+		return false
+	}
+	ap, ok := parseAddress(text)
+	if !ok {
+		r.errorf(n, "address: %q is neither an address nor address:port; write 192.0.2.10:80, [2001:db8::10]:80 or 192.0.2.10", text)
+		return false
+	}
+	d.Addr = ap
+	return true
+}
+
+// parseAddress reads an address with or without port; no port is port 0.
+func parseAddress(s string) (netip.AddrPort, bool) {
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap, true
+	}
+	bare := s
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		bare = s[1 : len(s)-1]
+	}
+	a, err := netip.ParseAddr(bare)
+	return netip.AddrPortFrom(a, 0), err == nil
+}
+
+func (r *reader) check(f fields, c *lvs.Check) {
+	readWord(f, "kind", &c.Kind)
+	readNumber(f, "port", &c.Port)
+	f.text("request", &c.Request)
+	f.text("host", &c.Host)
+	readWord(f, "method", &c.Method)
+	f.text("command", &c.Command)
+	f.duration("interval", &c.Interval)
+	f.duration("timeout", &c.Timeout)
+	readNumber(f, "attempts", &c.Attempts)
+	readNumber(f, "fall", &c.Fall)
+	readNumber(f, "rise", &c.Rise)
+	readNumber(f, "every", &c.Every)
+	f.duration("connect_timeout", &c.ConnectTimeout)
+	receive := c.Receive
+	f.text("receive", &receive)
+	if err := ValidPattern(receive); err != nil {
+		r.errorf(f.node["receive"], "receive: %v", err)
+		return
+	}
+	c.Receive = receive
+}
+
+// unused warns of keys that do nothing because of the kind of the check.
+func (r *reader) unused(f fields, kind lvs.CheckKind) {
+	for _, k := range f.of.keys {
+		if f.has(k.name) && !usesKey(kind, k.name) {
+			r.problems.Warnf(r.place(f.node[k.name]), "%s does nothing in a check of kind %s", k.name, kind)
+		}
+	}
+}
