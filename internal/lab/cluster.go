@@ -28,6 +28,8 @@ type Cluster struct {
 	Director *Host
 	Switch   *Host
 	Real     []*Host
+
+	ports []Port
 }
 
 // The addresses of a cluster.
@@ -96,7 +98,10 @@ func (c *Cluster) build(reals int, o WireOptions) error {
 			return err
 		}
 	}
-	return c.configure()
+	if err := c.configure(); err != nil {
+		return err
+	}
+	return carried(c.ports...)
 }
 
 func (c *Cluster) addHosts(reals int) (err error) {
@@ -118,7 +123,9 @@ func (c *Cluster) addHosts(reals int) (err error) {
 // plugIn connects an interface of h to a bridge of the switch.
 func (c *Cluster) plugIn(h *Host, name, bridge string, o WireOptions, bits4, bits6 int, a4, a6 netip.Addr) error {
 	port := Port{Host: h, Name: name, Addrs: []netip.Prefix{netip.PrefixFrom(a4, bits4), netip.PrefixFrom(a6, bits6)}}
-	return c.Wire(port, Port{Host: c.Switch, Name: h.Name() + "-" + name, Bridge: bridge}, o)
+	socket := Port{Host: c.Switch, Name: h.Name() + "-" + name, Bridge: bridge}
+	c.ports = append(c.ports, port, socket)
+	return wire(port, socket, o)
 }
 
 func (c *Cluster) configure() error {

@@ -8,9 +8,7 @@ import (
 	"github.com/weir-lb/weir/internal/lab/labtest"
 )
 
-// A wire without offloads shows by what arrives: the receiver's kernel counts
-// a packet whose checksum is not made yet like any other, so the setting is
-// read back from the interface.
+// The setting is read back from the kernel at both ends.
 func TestNoOffload(t *testing.T) {
 	l := labtest.New(t)
 	a, b := labtest.Host(t, l, "a"), labtest.Host(t, l, "b")

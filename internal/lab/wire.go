@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -31,10 +32,32 @@ type WireOptions struct {
 	NoOffload bool
 }
 
-// Wire connects two hosts and brings both ends up.
+// Wire connects two hosts and brings both ends up, ready for packets.
 func (l *Lab) Wire(a, b Port, o WireOptions) error {
 	if err := wire(a, b, o); err != nil {
 		return fmt.Errorf("wire %s:%s – %s:%s: %w", a.Host.name, a.Name, b.Host.name, b.Name, err)
+	}
+	return carried(a, b)
+}
+
+// carried waits until the kernel has noticed that the interfaces have a
+// carrier. It does so up to a second late, and until then IPv6 loses packets.
+func carried(ports ...Port) error {
+	const patience, pause = 5 * time.Second, 5 * time.Millisecond
+	for _, p := range ports {
+		for waited := time.Duration(0); ; waited += pause {
+			l, err := p.Host.link.LinkByName(p.Name)
+			if err != nil {
+				return fmt.Errorf("%s: interface %s: %w", p.Host.name, p.Name, err)
+			}
+			if l.Attrs().OperState == netlink.OperUp {
+				break
+			}
+			if waited > patience {
+				return fmt.Errorf("%s: interface %s does not come up", p.Host.name, p.Name)
+			}
+			time.Sleep(pause)
+		}
 	}
 	return nil
 }
