@@ -71,7 +71,7 @@ var engineKeys = &object{name: "engine", help: "The packet engine.", keys: []key
 
 var checkKeys = &object{name: "check", help: "How a real server is asked whether it is well.", short: "kind", keys: []key{
 	{name: "kind", form: formWord, def: "connect", words: kindWords(), help: "what is asked: a TCP connection (a ping for UDP services), an HTTP or HTTPS request, a line of text, a ping, a program; on and off ask nothing"},
-	{name: "port", form: formNumber, min: 1, max: 65535, help: "port that is asked; none: the real server's own"},
+	{name: "port", form: formNumber, def: "0", min: 0, max: 65535, help: "port that is asked; 0: the real server's own"},
 	{name: "request", form: formText, def: "/", help: "http, https: a path, or a whole URL that is asked instead of the real server; simpletcp: the text that is sent, with no default"},
 	{name: "receive", form: formText, help: "http, https, simpletcp: regular expression (RE2) the answer must match; none: any answer is good"},
 	{name: "host", form: formText, help: "http, https: Host header and TLS server name; none: the real server's address"},
