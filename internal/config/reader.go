@@ -161,19 +161,25 @@ func (f fields) get(name string) (*yaml.Node, *key, bool) {
 }
 
 func (f fields) wrong(n *yaml.Node, k *key, want string) {
-	f.r.errorf(n, "%s: want %s, have %s", k.name, want, shown(n))
+	have := shown(n)
+	if n.Kind == yaml.ScalarNode && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+		have = "text in quotes, " + have
+	}
+	f.r.errorf(n, "%s: want %s, have %s", k.name, want, have)
 }
 
-func (f fields) text(name string, to *string) {
+// text reads a text and tells whether there was one, be it empty.
+func (f fields) text(name string, to *string) bool {
 	n, k, ok := f.get(name)
 	if !ok {
-		return
+		return false
 	}
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
 		f.wrong(n, k, "text (in quotes if it looks like something else)")
-		return
+		return false
 	}
 	*to = n.Value
+	return true
 }
 
 func (f fields) bool(name string, to *bool) {

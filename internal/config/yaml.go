@@ -112,8 +112,7 @@ func (r *reader) service(f fields, d defaults) (Service, bool) {
 func (r *reader) listen(f fields, s *Service) bool {
 	var text string
 	n, _, ok := f.get("listen")
-	f.text("listen", &text)
-	if !ok || text == "" {
+	if !ok || !f.text("listen", &text) {
 		return false
 	}
 	k, err := lvs.ParseServiceKey(text)
@@ -174,8 +173,7 @@ func (r *reader) address(f fields, forward string, d *lvs.Destination) bool {
 	d.Forward, _ = lvs.ParseForwarding(forward) // the tables allow no other word
 	var text string
 	n, _, ok := f.get("address")
-	f.text("address", &text)
-	if !ok || text == "" {
+	if !ok || !f.text("address", &text) {
 		return false
 	}
 	ap, ok := parseAddress(text)

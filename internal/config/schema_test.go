@@ -1,0 +1,200 @@
+package config_test
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weir-lb/weir/internal/config"
+)
+
+type object = map[string]any
+
+// samples give each key of the schema a value other than its default, and the
+// siblings it needs to count. A key without sample fails the test.
+var samples = map[string]struct {
+	value    any
+	siblings object
+}{
+	"auto_reload": {true, nil}, "log_file": {"local0", nil},
+	"engine.mode": {"tc", nil}, "engine.interfaces": {[]string{"eth0"}, nil},
+	"engine.connections": {2048, nil}, "engine.half_open": {2048, nil},
+	"engine.timeouts.tcp": {"1m", nil}, "engine.timeouts.tcp_fin": {"1m", nil}, "engine.timeouts.udp": {"1m", nil},
+
+	"defaults.scheduler": {"rr", nil}, "defaults.forward": {"masq", nil}, "defaults.quiescent": {true, nil}, "defaults.clean_stop": {false, nil},
+	"services.scheduler": {"rr", nil}, "services.forward": {"masq", nil}, "services.quiescent": {true, nil}, "services.clean_stop": {false, nil},
+	"services.listen": {"udp 192.0.2.9:53", nil}, "services.flags": {[]string{"flag-1"}, nil}, "services.one_packet": {true, nil},
+	"services.persistence.timeout": {"5m", nil}, "services.persistence.prefix": {24, object{"timeout": "5m"}},
+	"services.fallback.address": {"10.0.0.9", nil}, "services.fallback.forward": {"masq", object{"address": "10.0.0.9"}},
+
+	"services.destinations.address": {"10.0.0.8", nil}, "services.destinations.weight": {7, nil}, "services.destinations.forward": {"masq", nil},
+	"services.destinations.upper": {9, nil}, "services.destinations.lower": {3, object{"upper": 9}},
+
+	"check.kind": {"ping", nil}, "check.port": {81, nil}, "check.request": {"/x", object{"kind": "http"}},
+	"check.receive": {"x", object{"kind": "http"}}, "check.host": {"x", object{"kind": "http"}},
+	"check.method": {"HEAD", object{"kind": "http"}}, "check.command": {"/bin/x", object{"kind": "external"}},
+	"check.interval": {"1s", nil}, "check.timeout": {"1s", nil}, "check.attempts": {4, object{"kind": "ping"}},
+	"check.fall": {4, nil}, "check.rise": {4, nil}, "check.every": {4, object{"kind": "http"}},
+	"check.connect_timeout": {"1s", object{"kind": "http", "every": 4}},
+}
+
+// document is a small configuration with value at path.
+func document(path []string, value any, siblings object) []byte {
+	destination := object{"address": "10.0.0.1"}
+	service := object{"listen": "udp 192.0.2.1:80", "destinations": []object{destination}}
+	root := object{"services": []object{service}}
+	at := root
+	for _, name := range path[:len(path)-1] {
+		switch {
+		case name == "services":
+			at = service
+		case name == "destinations":
+			at = destination
+		default:
+			if at[name] == nil {
+				at[name] = object{}
+			}
+			at = at[name].(object)
+		}
+	}
+	for k, v := range siblings {
+		at[k] = v
+	}
+	if value != nil {
+		at[path[len(path)-1]] = value
+	}
+	text, err := json.Marshal(root) // JSON is YAML
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+// leaves calls do for every key of the schema that holds a plain value.
+func leaves(s object, path []string, do func(path []string, s object)) {
+	if any, ok := s["anyOf"].([]any); ok { // the long form beside the short one
+		s = any[1].(object)
+	}
+	if items, ok := s["items"].(object); ok && (items["properties"] != nil || items["anyOf"] != nil) {
+		leaves(items, path, do)
+		return
+	}
+	properties, ok := s["properties"].(object)
+	if !ok {
+		do(path, s)
+		return
+	}
+	for name, p := range properties {
+		leaves(p.(object), append(slices.Clone(path), name), do)
+	}
+}
+
+func readSchema(t *testing.T) object {
+	t.Helper()
+	var s object
+	if err := json.Unmarshal(config.Schema(), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func parsed(t *testing.T, text []byte) config.Config {
+	t.Helper()
+	c, problems := config.Parse("f", text)
+	if err := problems.Err(); err != nil {
+		t.Errorf("%s\nis refused: %v", text, err)
+	}
+	return withoutPlaces(c)
+}
+
+// TestSchemaIsRead: every key of the schema is read and has an effect, its
+// default is the one that counts without it, and its bounds are kept.
+func TestSchemaIsRead(t *testing.T) {
+	count := 0
+	leaves(readSchema(t), nil, func(path []string, s object) {
+		count++
+		name := strings.Join(path, ".")
+		short := name
+		if i := strings.Index(name, "check."); i >= 0 {
+			short = name[i:]
+		}
+		t.Run(name, func(t *testing.T) {
+			sample, ok := samples[short]
+			if !ok {
+				t.Fatal("give this key a sample")
+			}
+			if s["description"] == nil || s["description"] == "" {
+				t.Error("no description")
+			}
+			// An external check without its command is refused; so is a
+			// mapping without the key it must have. Those are compared with
+			// a document that lacks the mapping altogether.
+			without := document(path, nil, sample.siblings)
+			if sample.siblings["kind"] == "external" || strings.HasSuffix(name, "persistence.timeout") || strings.HasSuffix(name, "fallback.address") {
+				without = document([]string{"auto_reload"}, nil, nil)
+			}
+			base := parsed(t, without)
+			if cmp.Equal(base, parsed(t, document(path, sample.value, sample.siblings)), comparable...) {
+				t.Errorf("%v has no effect", sample.value)
+			}
+			if def, ok := s["default"]; ok {
+				if d := cmp.Diff(base, parsed(t, document(path, def, sample.siblings)), comparable...); d != "" {
+					t.Errorf("%v is not the default:\n%s", def, d)
+				}
+			}
+			for _, bad := range badValues(s) {
+				if _, problems := config.Parse("f", document(path, bad, sample.siblings)); problems.Err() == nil {
+					t.Errorf("%v is taken", bad)
+				}
+			}
+		})
+	})
+	if count < 60 {
+		t.Errorf("only %d keys", count)
+	}
+}
+
+// badValues do not fit the schema s.
+func badValues(s object) []any {
+	bad := []any{object{"a": 1}}
+	if low, ok := s["minimum"].(float64); ok {
+		bad = append(bad, low-1, "x", 1.5)
+	}
+	if high, ok := s["maximum"].(float64); ok {
+		bad = append(bad, high+1)
+	}
+	if s["enum"] != nil {
+		bad = append(bad, "no such word", 3)
+	}
+	if s["pattern"] != nil {
+		bad = append(bad, "5", 5, "5 s")
+	}
+	if s["type"] == "boolean" {
+		bad = append(bad, "no", 0)
+	}
+	return bad
+}
+
+// TestManual: the manual page tells every key, and every word a key allows.
+func TestManual(t *testing.T) {
+	text, err := os.ReadFile("../../docs/man/weir.yaml.5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(text)
+	leaves(readSchema(t), nil, func(path []string, s object) {
+		if !strings.Contains(page, ".It Cm "+path[len(path)-1]) {
+			t.Errorf("%s is not in the manual", strings.Join(path, "."))
+		}
+		words, _ := s["enum"].([]any)
+		for _, w := range words {
+			if !strings.Contains(page, " "+w.(string)) {
+				t.Errorf("%s: %v is not in the manual", path[len(path)-1], w)
+			}
+		}
+	})
+}
