@@ -62,6 +62,17 @@ func (h *Host) Offloads(name string) (on []string, err error) {
 	return on, err
 }
 
+// carrier tells whether an interface has a carrier, and has the kernel act on
+// it before it answers.
+func (h *Host) carrier(name string) (up bool, err error) {
+	err = h.ethtool(name, func(call func(cmd, data uint32) (uint32, error)) error {
+		value, err := call(unix.ETHTOOL_GLINK, 0)
+		up = value != 0
+		return err
+	})
+	return up, err
+}
+
 // ethtool lets do speak to one interface.
 func (h *Host) ethtool(name string, do func(call func(cmd, data uint32) (uint32, error)) error) error {
 	return h.Do(func() error {
@@ -76,7 +87,7 @@ func (h *Host) ethtool(name string, do func(call func(cmd, data uint32) (uint32,
 			copy(req.name[:unix.IFNAMSIZ-1], name)
 			_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req)))
 			if errno != 0 {
-				return 0, fmt.Errorf("offloads of %s: %w", name, errno)
+				return 0, fmt.Errorf("ethtool of %s: %w", name, errno)
 			}
 			return v.data, nil
 		})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -40,17 +41,19 @@ func (l *Lab) Wire(a, b Port, o WireOptions) error {
 	return carried(a, b)
 }
 
-// carried waits until the kernel has noticed that the interfaces have a
-// carrier. It does so up to a second late, and until then IPv6 loses packets.
+// carried waits until packets can pass the interfaces. By itself the kernel
+// notices a carrier up to a second late; asked for the state of the link it
+// looks at once. IPv6 is ready when it has given the interface its link-local
+// address; until then what arrives is lost.
 func carried(ports ...Port) error {
-	const patience, pause = 5 * time.Second, 5 * time.Millisecond
+	const patience, pause = 5 * time.Second, 2 * time.Millisecond
 	for _, p := range ports {
 		for waited := time.Duration(0); ; waited += pause {
-			l, err := p.Host.link.LinkByName(p.Name)
+			ready, err := p.ready()
 			if err != nil {
-				return fmt.Errorf("%s: interface %s: %w", p.Host.name, p.Name, err)
+				return fmt.Errorf("%s: %w", p.Host.name, err)
 			}
-			if l.Attrs().OperState == netlink.OperUp {
+			if ready {
 				break
 			}
 			if waited > patience {
@@ -60,6 +63,23 @@ func carried(ports ...Port) error {
 		}
 	}
 	return nil
+}
+
+func (p Port) ready() (bool, error) {
+	if up, err := p.Host.carrier(p.Name); !up || err != nil {
+		return false, err
+	}
+	if !slices.ContainsFunc(p.Addrs, func(a netip.Prefix) bool { return a.Addr().Is6() }) {
+		return true, nil
+	}
+	l, err := p.Host.link.LinkByName(p.Name)
+	if err != nil {
+		return false, err
+	}
+	addrs, err := p.Host.link.AddrList(l, netlink.FAMILY_V6)
+	return slices.ContainsFunc(addrs, func(a netlink.Addr) bool {
+		return a.IP.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0
+	}), err
 }
 
 func wire(a, b Port, o WireOptions) error {
