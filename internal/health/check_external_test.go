@@ -108,3 +108,15 @@ func gone(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err != nil || strings.Contains(string(stat), ") Z ")
 }
+
+func TestHeadIsBounded(t *testing.T) {
+	var h head
+	for range 100 {
+		if n, err := h.Write(make([]byte, 1000)); n != 1000 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if h.kept.Len() != mostHead {
+		t.Errorf("kept %d bytes, want %d", h.kept.Len(), mostHead)
+	}
+}

@@ -346,6 +346,25 @@ func TestChangedCheckKeepsTheOpinion(t *testing.T) {
 	})
 }
 
+func TestOldAnswersDoNotCountTowardsANewQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.end()
+		x := target("192.0.2.1:80", a80)
+		x.Check.Fall = 2
+		r.Set([]lvs.Target{x})
+		time.Sleep(5 * time.Second)
+		r.want("first", "0s 10.0.0.1:80 up")
+		r.set(a80, "wrong page", 0)
+		time.Sleep(6 * time.Second) // one bad answer
+		x.Check.Request = "/other"
+		r.Set([]lvs.Target{x})
+		r.want("the first bad answer to the new question")
+		time.Sleep(10 * time.Second)
+		r.want("the second", "21s 10.0.0.1:80 down wrong page")
+	})
+}
+
 func TestVanishedTargetIsNotJudged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
