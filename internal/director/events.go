@@ -1,0 +1,62 @@
+package director
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// remembered is how many events are kept for those who ask later.
+const remembered = 1000
+
+// A ring keeps the latest events. The loop adds, anybody reads: a slice once
+// shown is not changed, only replaced by a longer or shifted one.
+type ring struct {
+	events atomic.Pointer[[]lvs.Event]
+	told   atomic.Pointer[chan struct{}]
+}
+
+func (r *ring) add(e lvs.Event) {
+	old := r.all()
+	if len(old) >= remembered {
+		// Copied once in a while only: half of it goes at a time.
+		old = append([]lvs.Event(nil), old[remembered/2:]...)
+	}
+	now := append(old, e)
+	r.events.Store(&now)
+	if c := r.told.Swap(nil); c != nil {
+		close(*c)
+	}
+}
+
+func (r *ring) all() []lvs.Event {
+	if p := r.events.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Events lists what has happened after since, oldest first. At least the
+// last 500 are remembered, at most 1,000.
+func (d *Director) Events(since time.Time) []lvs.Event {
+	all := d.events.all()
+	for len(all) > 0 && !all[0].At.After(since) {
+		all = all[1:]
+	}
+	return all[:len(all):len(all)]
+}
+
+// Told is closed when the next event happens. Ask for it before Events, and
+// no event is missed between the two.
+func (d *Director) Told() <-chan struct{} {
+	c := make(chan struct{})
+	for {
+		if p := d.events.told.Load(); p != nil {
+			return *p
+		}
+		if d.events.told.CompareAndSwap(nil, &c) {
+			return c
+		}
+	}
+}
