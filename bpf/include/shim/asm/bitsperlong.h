@@ -1,0 +1,2 @@
+/* The BPF target has no architecture of its own: the generic one will do. */
+#include <asm-generic/bitsperlong.h>

@@ -1,0 +1,2 @@
+/* The BPF target has no architecture of its own: the generic types will do. */
+#include <asm-generic/posix_types.h>

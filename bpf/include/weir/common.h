@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* What every other header needs: helpers, byte order, and the choices made at load. */
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+
+#ifndef TCX_NEXT
+#define TCX_NEXT -1
+#endif
+
+#ifndef AF_INET
+#define AF_INET 2
+#define AF_INET6 10
+#endif
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define READ_ONCE(x)	 (*(volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+
+/* Set by Go at load; dead branches vanish in the verifier. */
+const volatile __u32 conn_buckets = 1; /* of each connection table */
+const volatile __u32 half_buckets = 1; /* of each half-open table */
+const volatile __u64 hash_seed = 0;
+const volatile bool explaining = false; /* trace steps, change nothing that lasts */
+/* Which door this program is: the object is loaded once for XDP and once for tc. */
+const volatile bool xdp = false;
+
+/* Reads a field of the context. Written as the instruction it is, because the
+ * compiler likes to merge the two doors' loads into one from a computed
+ * address, and the verifier says "dereference of modified ctx ptr". */
+#define ctx_field(ctx, type, field)                                                     \
+	({                                                                              \
+		__u64 v_;                                                               \
+		asm volatile("%[v] = *(u32 *)(%[c] + %[o])"                             \
+			     : [v] "=r"(v_)                                             \
+			     : [c] "r"(ctx), [o] "i"(__builtin_offsetof(type, field))); \
+		v_;                                                                     \
+	})

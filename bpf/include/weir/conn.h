@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * The connection table: find, insert, move on, remove. Only this file, and
+ * its twin in Go that lists entries (dataplane/ebpf/conns.go), know how
+ * connections are stored.
+ *
+ * A table is an array of buckets of four. An IPv4 bucket is one cache line, an
+ * IPv6 bucket two. The client's address and port and the protocol are hashed,
+ * so that requests and answers meet in the same bucket and one entry serves
+ * both directions. An entry has two home buckets and stands in the emptier; if
+ * both are full it is displaced to one of a few more, which are searched only
+ * while displaced entries exist at all. The table has twice as many entries as
+ * connections were asked for; then about one in 2,500 is displaced.
+ *
+ * An entry does not hold the service's address: its destination does. What a
+ * key leaves open (two services, one port, one client port) the destination
+ * decides.
+ *
+ * Half-open TCP connections live in a table of their own, where the oldest
+ * gives way when a bucket is full: a SYN flood evicts half-open connections
+ * and nothing else. An entry moves to the main table when it is established.
+ *
+ * Two CPUs may meet in a bucket. Every change is one compare-and-swap of the
+ * entry's control word, so each change of state is seen by exactly one CPU and
+ * the active and inactive counts follow exactly. A free or outlived entry is
+ * claimed by swapping in a busy word, filled, then published by the final
+ * word; a reader either sees the busy word, or a whole entry. Two CPUs that
+ * open the same connection at the same instant may make two entries: one is
+ * found from then on, the other is never touched again and times out. The
+ * first must not be lost to the second, so a search always returns the first
+ * in a fixed order.
+ */
+#pragma once
+
+#include "count.h"
+
+#define STATE_ESTABLISHED 1
+#define STATE_UDP	  15
+
+/* SYN_RECV, SYN_SENT, ESTABLISHED, SYNACK count as active (ip_vs_proto_tcp). */
+#define ACTIVE_STATES ((1 << 1) | (1 << 2) | (1 << 3) | (1 << 10))
+
+/* Buckets searched for displaced entries beyond the two homes. */
+#define MORE_BUCKETS 4
+
+enum tcp_event {
+	EV_SYN = 0,
+	EV_FIN = 1,
+	EV_ACK = 2,
+	EV_RST = 3,
+	EV_BARE = 4, /* none of the flags */
+	EV_NONE = 5, /* not TCP, or no TCP header in this fragment */
+};
+
+/* RST before SYN before FIN before ACK, the first that is set. */
+static __always_inline __u8 tcp_event(const struct packet *p)
+{
+	if (p->protocol != IPPROTO_TCP || p->later)
+		return EV_NONE;
+	return p->rst ? EV_RST : p->syn ? EV_SYN : p->fin ? EV_FIN : p->ack ? EV_ACK : EV_BARE;
+}
+
+/* What identifies a connection from one packet's point of view. */
+struct flow {
+	__u64 addr[2]; /* client, IPv6 only */
+	__u64 key;
+	__u64 hash;
+	struct addr server; /* the other end: the service's address; of an answer, its source */
+	__be16 sport;	    /* of an answer: its source port */
+	__u8 protocol;
+	bool v6;
+	bool out;	/* an answer: the service's port is not known yet */
+	__u8 event;	/* what the packet means for a TCP connection (state.h) */
+	__u32 now;
+};
+
+/* A connection that was found: where it stands, and what was read there. The
+ * place is kept as numbers, not as a pointer, so that the verifier sees one
+ * path behind a search and not one for each place a search may end at. */
+struct conn {
+	__u64 word;
+	__u64 key;
+	__u32 bucket;
+	__u32 way;
+	bool half;
+};
+
+static __always_inline __u32 ticks_now(void)
+{
+	return bpf_ktime_get_coarse_ns() >> TICK_SHIFT;
+}
+
+static __always_inline __u32 ctl_dest(__u64 w)
+{
+	return (w >> CTL_DEST_SHIFT) & CTL_DEST_MASK;
+}
+
+static __always_inline __u32 ctl_state(__u64 w)
+{
+	return (w >> CTL_STATE_SHIFT) & CTL_STATE_MASK;
+}
+
+static __always_inline bool ctl_alive(__u64 w, __u32 now)
+{
+	return (__s32)((__u32)(w >> CTL_EXPIRES_SHIFT) - now) > 0;
+}
+
+static __always_inline __u64 ctl_pack(__u32 expires, __u32 dest, __u32 state, __u32 flags)
+{
+	return (__u64)expires << CTL_EXPIRES_SHIFT | (__u64)dest << CTL_DEST_SHIFT |
+	       state << CTL_STATE_SHIFT | flags;
+}
+
+static __always_inline bool active_state(__u32 state)
+{
+	return (ACTIVE_STATES >> state) & 1;
+}
+
+/* A connection's weight in a destination's live word. */
+static __always_inline __u64 live_unit(__u32 state)
+{
+	return active_state(state) ? 1ull << 32 : 1;
+}
+
+static __always_inline void live_add(__u32 dest, __u64 delta)
+{
+	struct live *l = bpf_map_lookup_elem(&lives, &dest);
+
+	if (l)
+		__sync_fetch_and_add(&l->conns, delta);
+}
+
+static __always_inline void displaced_add(bool v6, __u64 delta)
+{
+	__u32 zero = 0;
+	struct use *u = bpf_map_lookup_elem(&uses, &zero);
+
+	if (u)
+		__sync_fetch_and_add(v6 ? &u->displaced6 : &u->displaced4, delta);
+}
+
+static __always_inline bool any_displaced(bool v6)
+{
+	__u32 zero = 0;
+	struct use *u = bpf_map_lookup_elem(&uses, &zero);
+
+	return u && (v6 ? READ_ONCE(u->displaced6) : READ_ONCE(u->displaced4));
+}
+
+/* Undoes what an entry was counted for; whoever swapped its word out calls it. */
+static __always_inline void conn_forget(__u64 word, bool v6)
+{
+	live_add(ctl_dest(word), -live_unit(ctl_state(word)));
+	if (word & CTL_DISPLACED)
+		displaced_add(v6, -1ull);
+}
+
+/* A seeded mix of two multiplications (the finaliser of splitmix64): whoever
+ * does not know the seed cannot aim at a bucket. */
+static __always_inline __u64 mix(__u64 h)
+{
+	h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9ull;
+	h = (h ^ (h >> 27)) * 0x94d049bb133111ebull;
+	return h ^ (h >> 31);
+}
+
+static __always_inline __u64 flow_hash(const struct flow *f)
+{
+	__u64 h = hash_seed ^ f->protocol;
+
+	if (f->v6)
+		return mix(mix(mix(h ^ f->addr[0]) ^ f->addr[1]) ^ (f->key & 0xffff));
+	return mix(h ^ (f->key & 0xffffffffffffull));
+}
+
+static __always_inline void flow_make(struct flow *f, const struct packet *p, const struct addr *client,
+				      __be16 cport, __be16 vport)
+{
+	f->v6 = p->v6;
+	f->protocol = p->protocol;
+	f->event = tcp_event(p);
+	f->now = ticks_now();
+	if (p->v6) {
+		f->addr[0] = client->w[0] | (__u64)client->w[1] << 32;
+		f->addr[1] = client->w[2] | (__u64)client->w[3] << 32;
+		f->key = cport | (__u64)vport << 16;
+	} else {
+		f->addr[0] = 0;
+		f->addr[1] = 0;
+		f->key = client->w[3] | (__u64)cport << 32 | (__u64)vport << 48;
+	}
+	f->hash = flow_hash(f);
+}
+
+/* The flow of a request, as its packet shows it. */
+static __always_inline void flow_request(struct flow *f, const struct packet *p)
+{
+	f->out = false;
+	f->server = p->daddr;
+	f->sport = 0;
+	flow_make(f, p, &p->saddr, p->sport, p->dport);
+}
+
+/* The flow of an answer. */
+static __always_inline void flow_reply(struct flow *f, const struct packet *p)
+{
+	f->out = true;
+	f->server = p->saddr;
+	f->sport = p->sport;
+	flow_make(f, p, &p->daddr, p->dport, 0);
+}
+
+static __always_inline __u32 bucket_index(__u64 hash, __u32 nth, __u32 buckets)
+{
+	if (nth == 1)
+		hash >>= 32;
+	else if (nth > 1)
+		hash = mix(hash + nth) >> 32;
+	return ((hash & 0xffffffff) * buckets) >> 32;
+}
+
+static __always_inline __u64 *bucket_number(bool v6, bool half, __u32 i)
+{
+	if (v6)
+		return half ? bpf_map_lookup_elem(&half6, &i) : bpf_map_lookup_elem(&conns6, &i);
+	return half ? bpf_map_lookup_elem(&half4, &i) : bpf_map_lookup_elem(&conns4, &i);
+}
+
+static __always_inline __u64 *bucket_at(bool v6, bool half, __u64 hash, __u32 nth)
+{
+	return bucket_number(v6, half, bucket_index(hash, nth, half ? half_buckets : conn_buckets));
+}
+
+#define STRIDE(v6) ((v6) ? 4 : 2) /* 64-bit words of an entry; the last is the control word */
+
+/* The control word of a connection that was found. */
+static __always_inline __u64 *conn_ctl(bool v6, const struct conn *c)
+{
+	__u64 *b = bucket_number(v6, c->half, c->bucket);
+
+	return b ? &b[(c->way & (CONN_WAYS - 1)) * STRIDE(v6) + STRIDE(v6) - 1] : NULL;
+}
+
+static __always_inline __be16 key_vport(__u64 key, bool v6)
+{
+	return (__be16)(v6 ? key >> 16 : key >> 48);
+}
+
+/* Does the entry's destination agree with the packet? */
+static __always_inline bool dest_agrees(const struct flow *f, __u64 key, __u64 word)
+{
+	__u32 id = ctl_dest(word);
+	struct dest *d = bpf_map_lookup_elem(&dests, &id);
+
+	if (!d || d->protocol != f->protocol)
+		return false;
+	if (!f->out)
+		return same_addr(&d->vaddr, &f->server);
+	/* An answer comes from the real server if requests are rewritten, else from the service. */
+	if ((word & CTL_FORWARD_MASK) == 0)
+		return f->sport == (d->port ?: key_vport(key, f->v6)) && same_addr(&d->addr, &f->server);
+	return f->sport == key_vport(key, f->v6) && same_addr(&d->vaddr, &f->server);
+}
+
+static __always_inline bool find_in(const struct flow *f, bool v6, __u32 nth, struct conn *c)
+{
+	__u64 mask = !f->out ? ~0ull : v6 ? 0xffffull : 0xffffffffffffull, *b;
+
+	c->bucket = bucket_index(f->hash, nth, c->half ? half_buckets : conn_buckets);
+	b = bucket_number(v6, c->half, c->bucket);
+	if (!b)
+		return false;
+	for (int i = 0; i < CONN_WAYS; i++) {
+		__u64 *e = b + i * STRIDE(v6);
+		__u64 word = READ_ONCE(e[STRIDE(v6) - 1]);
+		__u64 key = READ_ONCE(e[STRIDE(v6) - 2]);
+
+		if ((key ^ f->key) & mask)
+			continue;
+		if (v6 && (e[0] != f->addr[0] || e[1] != f->addr[1]))
+			continue;
+		if (!ctl_dest(word) || ctl_dest(word) == CTL_BUSY_DEST || !ctl_alive(word, f->now))
+			continue;
+		if (!dest_agrees(f, key, word))
+			continue;
+		c->way = i;
+		c->word = word;
+		c->key = key;
+		return true;
+	}
+	return false;
+}
+
+/* Inlined once for each family, so that entries have a constant size there. */
+static __always_inline bool find(const struct flow *f, bool v6, struct conn *c)
+{
+	c->half = false;
+	if (find_in(f, v6, 0, c) || find_in(f, v6, 1, c))
+		return true;
+	if (unlikely(any_displaced(v6)))
+		for (int n = 2; n < 2 + MORE_BUCKETS; n++)
+			if (find_in(f, v6, n, c))
+				return true;
+	if (f->protocol != IPPROTO_TCP)
+		return false;
+	c->half = true;
+	return find_in(f, v6, 0, c) || find_in(f, v6, 1, c);
+}
+
+/* Finds the connection of a flow: 1, or 0. A global function, as the others
+ * that take no packet: the verifier then reads each once, not at every call. */
+__noinline int conn_find(const struct flow *f, struct conn *c)
+{
+	if (!f || !c)
+		return 0;
+	return f->v6 ? find(f, true, c) : find(f, false, c);
+}
+
+/* --- inserting ------------------------------------------------------------- */
+
+/* Publishes an entry in a slot this CPU has claimed. */
+static __always_inline void fill(__u64 *e, const struct flow *f, bool v6, __u64 word)
+{
+	if (v6) {
+		WRITE_ONCE(e[0], f->addr[0]);
+		WRITE_ONCE(e[1], f->addr[1]);
+	}
+	WRITE_ONCE(e[STRIDE(v6) - 2], f->key);
+	__sync_lock_test_and_set(&e[STRIDE(v6) - 1], word);
+}
+
+static __always_inline __u32 room_in(__u64 *b, bool v6, __u32 now)
+{
+	__u32 n = 0;
+
+	if (!b)
+		return 0;
+	for (int i = 0; i < CONN_WAYS; i++) {
+		__u64 w = READ_ONCE(b[i * STRIDE(v6) + STRIDE(v6) - 1]);
+
+		n += !ctl_dest(w) || !ctl_alive(w, now);
+	}
+	return n;
+}
+
+/* Claims a free or outlived slot and fills it. */
+static __always_inline bool insert_in(__u64 *b, const struct flow *f, bool v6, __u64 word)
+{
+	if (!b)
+		return false;
+	for (int i = 0; i < CONN_WAYS; i++) {
+		__u64 *e = b + i * STRIDE(v6);
+		__u64 *ctl = &e[STRIDE(v6) - 1];
+		__u64 old = READ_ONCE(*ctl);
+
+		if (ctl_dest(old) && ctl_alive(old, f->now))
+			continue;
+		if (__sync_val_compare_and_swap(ctl, old, ctl_pack(f->now + 60, CTL_BUSY_DEST, 0, 0)) != old)
+			continue;
+		if (ctl_dest(old))
+			conn_forget(old, v6);
+		fill(e, f, v6, word);
+		return true;
+	}
+	return false;
+}
+
+/* The main table: the emptier home, else a displaced place, else there is no room. */
+static __always_inline bool insert_main(const struct flow *f, bool v6, __u64 word)
+{
+	__u64 *a = bucket_at(v6, false, f->hash, 0);
+	__u64 *b = bucket_at(v6, false, f->hash, 1);
+	__u32 ra = room_in(a, v6, f->now);
+
+	/* The first home is preferred while it has two places: most look-ups
+	 * then end there, and the balance that keeps buckets from filling stays. */
+	if ((ra >= 2 || ra >= room_in(b, v6, f->now)) && insert_in(a, f, v6, word))
+		return true;
+	if (insert_in(b, f, v6, word) || insert_in(a, f, v6, word))
+		return true;
+	for (int n = 2; n < 2 + MORE_BUCKETS; n++) {
+		if (insert_in(bucket_at(v6, false, f->hash, n), f, v6, word | CTL_DISPLACED)) {
+			displaced_add(v6, 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The oldest half-open entry of a bucket: the one that ends first. An
+ * established one waits here only when the main table was full; it stays. */
+static __always_inline __u64 *oldest_in(__u64 *b, bool v6, __u32 now, __s32 *left)
+{
+	__u64 *oldest = NULL;
+
+	if (!b)
+		return NULL;
+	for (int i = 0; i < CONN_WAYS; i++) {
+		__u64 *e = b + i * STRIDE(v6);
+		__u64 w = READ_ONCE(e[STRIDE(v6) - 1]);
+		__s32 l = (__u32)(w >> CTL_EXPIRES_SHIFT) - now;
+
+		if (ctl_dest(w) == CTL_BUSY_DEST || ctl_state(w) == STATE_ESTABLISHED || l >= *left)
+			continue;
+		*left = l;
+		oldest = e;
+	}
+	return oldest;
+}
+
+static __always_inline bool insert_half(const struct flow *f, bool v6, __u64 word)
+{
+	__u64 *a = bucket_at(v6, true, f->hash, 0);
+	__u64 *b = bucket_at(v6, true, f->hash, 1);
+	__s32 left = 0x7fffffff;
+	__u64 *e, *other, old;
+
+	if (insert_in(a, f, v6, word) || insert_in(b, f, v6, word))
+		return true;
+	e = oldest_in(a, v6, f->now, &left);
+	other = oldest_in(b, v6, f->now, &left);
+	if (other)
+		e = other;
+	if (!e)
+		return false;
+	old = READ_ONCE(e[STRIDE(v6) - 1]);
+	if (ctl_dest(old) == CTL_BUSY_DEST ||
+	    __sync_val_compare_and_swap(&e[STRIDE(v6) - 1], old, ctl_pack(f->now + 60, CTL_BUSY_DEST, 0, 0)) != old)
+		return false;
+	if (ctl_dest(old))
+		conn_forget(old, v6);
+	fill(e, f, v6, word);
+	return true;
+}
+
+static __always_inline bool insert(const struct flow *f, bool v6, __u64 word)
+{
+	__u32 state = ctl_state(word);
+
+	if (state == STATE_UDP || state == STATE_ESTABLISHED)
+		return insert_main(f, v6, word);
+	return insert_half(f, v6, word);
+}
+
+/* Enters a new connection in the given state and counts it: 1, or 0 for no room. */
+__noinline int conn_insert(const struct flow *f, __u64 word)
+{
+	if (!f)
+		return 0;
+	if (explaining)
+		return 1;
+	if (!(f->v6 ? insert(f, true, word) : insert(f, false, word)))
+		return 0;
+	live_add(ctl_dest(word), live_unit(ctl_state(word)));
+	count_conn(ctl_dest(word));
+	return 1;
+}
+
+/* --- moving on --------------------------------------------------------------- */
+
+/* Swaps a connection's word, if it is still the one that was read. */
+static __always_inline bool conn_swap(bool v6, const struct conn *c, __u64 old, __u64 word, __u64 *seen)
+{
+	__u64 *ctl = conn_ctl(v6, c);
+
+	if (!ctl)
+		return false;
+	*seen = __sync_val_compare_and_swap(ctl, old, word);
+	return *seen == old;
+}
+
+/* Frees an entry whose word is still the one that was read. */
+__noinline int conn_remove(const struct flow *f, const struct conn *c)
+{
+	__u64 seen;
+
+	if (!f || !c || explaining)
+		return 0;
+	if (!(f->v6 ? conn_swap(true, c, c->word, 0, &seen) : conn_swap(false, c, c->word, 0, &seen)))
+		return 0;
+	conn_forget(c->word, f->v6);
+	return 1;
+}
+
+/* Moves a connection that was just established from the half-open table to the
+ * main one. The main entry is published first, so there is no moment at which
+ * a packet finds neither. Without room it stays where it is, and is not
+ * evicted from there. */
+static __always_inline void promote(const struct flow *f, bool v6, const struct conn *c)
+{
+	__u64 old = c->word, seen = 0;
+
+	if (!insert_main(f, v6, old))
+		return;
+	if (conn_swap(v6, c, old, 0, &seen))
+		return;
+	/* Another CPU refreshed or moved it on meanwhile: try once more. */
+	if (ctl_dest(seen) == ctl_dest(old) && conn_swap(v6, c, seen, 0, &seen)) {
+		if (!active_state(ctl_state(seen)))
+			live_add(ctl_dest(old), live_unit(STATE_ESTABLISHED) - live_unit(ctl_state(seen)));
+		return;
+	}
+	/* It was evicted, and counted as gone: the main entry is alive. */
+	live_add(ctl_dest(old), live_unit(STATE_ESTABLISHED));
+}
+
+__noinline int conn_promote(const struct flow *f, const struct conn *c)
+{
+	struct flow g;
+
+	if (!f || !c)
+		return 0;
+	g = *f;
+	g.key = c->key;
+	if (g.v6)
+		promote(&g, true, c);
+	else
+		promote(&g, false, c);
+	return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Internet checksums, changed incrementally (RFC 1624, equation 3). A change
+ * is a sum of complements of what goes and of what comes; it is folded once.
+ */
+#pragma once
+
+#include "parse.h"
+
+static __always_inline __u16 csum_fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* What replacing `from` by `to` adds to a sum. */
+static __always_inline __u64 csum_change(__u32 from, __u32 to)
+{
+	return (__u64)(__u32)~from + to;
+}
+
+static __always_inline __u64 csum_change_addr(const struct addr *from, const struct addr *to, bool v6)
+{
+	__u64 sum = csum_change(from->w[3], to->w[3]);
+
+	if (v6)
+		for (int i = 0; i < 3; i++)
+			sum += csum_change(from->w[i], to->w[i]);
+	return sum;
+}
+
+/* Ports travel as 16 bits; the complement must stay inside them. */
+static __always_inline __u64 csum_change16(__u16 from, __u16 to)
+{
+	return (__u64)(__u16)~from + to;
+}
+
+static __always_inline __u16 csum_apply(__u16 check, __u64 change)
+{
+	return ~csum_fold((__u64)(__u16)~check + change);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Fragments. The first part of a datagram has the ports and is handled as any
+ * packet; what became of it is remembered, and the later parts follow it
+ * (tc only; XDP leaves fragments alone). A later part that comes before its
+ * first one is left to the stack and counted.
+ */
+#pragma once
+
+#include "conn.h"
+#include "send.h"
+
+#define FRAG_TICKS (30ull * 1000000000 >> TICK_SHIFT) /* ipfrag_time: 30 s */
+
+static __always_inline void frag_key_make(const struct packet *p, struct frag_key *k)
+{
+	__builtin_memset(k, 0, sizeof(*k));
+	k->saddr = p->saddr;
+	k->daddr = p->daddr;
+	k->id = p->frag_id;
+	k->protocol = p->protocol;
+}
+
+#define FRAG_OUT  1 /* an answer */
+#define FRAG_MASQ 2 /* rewritten */
+
+static __noinline void frag_remember(const struct packet *p, __u32 dest, __u32 how, const struct addr *rewrite_to)
+{
+	struct frag value = {
+		.rewrite = *rewrite_to,
+		.dest = dest,
+		.expires = ticks_now() + FRAG_TICKS,
+		.how = how,
+	};
+	struct frag_key key;
+
+	if (explaining)
+		return;
+	frag_key_make(p, &key);
+	bpf_map_update_elem(&frags, &key, &value, BPF_ANY);
+}
+
+/* A later part of a request. */
+static __always_inline int frag_request(struct packet *p, const struct frag *fr, int *action)
+{
+	__u32 id = fr->dest, hop;
+	struct dest *d = bpf_map_lookup_elem(&dests, &id);
+	struct nexthop *n;
+
+	if (!d || !(d->flags & DEST_AVAILABLE))
+		return V_DEST_GONE;
+	hop = d->nexthop;
+	n = bpf_map_lookup_elem(&nexthops, &hop);
+	count_in(id, p->len);
+	if ((fr->how & FRAG_MASQ) && !rewrite(p, false, &fr->rewrite, 0))
+		return V_HELPER;
+	if (d->flags & DEST_LOCAL)
+		return V_LOCAL;
+	if (!n)
+		return V_NO_ROUTE;
+	if (p->ttl <= 1)
+		return V_TTL_EXCEEDED;
+	if (!decrement_ttl(p))
+		return V_HELPER;
+	*action = send_nexthop(p, n, &d->addr);
+	return V_FORWARDED;
+}
+
+/* A later part of an answer. `leaving`: the director's own, already routed. */
+static __always_inline int frag_reply(struct packet *p, const struct frag *fr, bool leaving, int *action)
+{
+	struct way w;
+	int v;
+
+	if (!leaving) {
+		if (p->ttl <= 1)
+			return V_DEFERRED;
+		v = find_way(p, fr->how & FRAG_MASQ ? &fr->rewrite : &p->saddr, &p->daddr, &w);
+		if (v)
+			return v;
+	}
+	count_out(fr->dest, p->len);
+	if ((fr->how & FRAG_MASQ) && !rewrite(p, true, &fr->rewrite, 0))
+		return V_HELPER;
+	if (leaving)
+		return V_REPLIED_LOCAL;
+	if (!decrement_ttl(p))
+		return V_HELPER;
+	*action = send_way(p, &w);
+	return V_REPLIED;
+}
+
+static __noinline int frag_follow(struct packet *p, bool leaving, int *action)
+{
+	struct frag_key key;
+	struct frag *fr, copy;
+
+	frag_key_make(p, &key);
+	fr = bpf_map_lookup_elem(&frags, &key);
+	if (!fr || (__s32)(fr->expires - ticks_now()) <= 0)
+		return V_FRAGMENT_LOST;
+	copy = *fr;
+	if (copy.how & FRAG_OUT)
+		return frag_reply(p, &copy, leaving, action);
+	return leaving ? V_NOT_OURS : frag_request(p, &copy, action);
+}

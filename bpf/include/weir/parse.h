@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * A cursor over Ethernet, IP, and TCP, UDP or ICMP. Every bound is checked
+ * here, where the cursor moves; what comes out is a struct packet whose
+ * offsets are good for the headers they name.
+ *
+ * Frames with a VLAN tag are not looked at: they are handled where the stack
+ * delivers them, on the VLAN's own interface, as the kernel's IPVS does. A tag
+ * nobody configured therefore reaches no service.
+ */
+#pragma once
+
+#include "common.h"
+#include "types.h"
+#include "verdict.h"
+
+struct packet {
+	void *ctx;
+	bool v6;
+	__u8 protocol;
+	__u8 ttl;
+	__u16 l3;      /* offset of the IP header */
+	__u16 l4;      /* offset of the transport header */
+	__u16 len;     /* of the IP packet, by its own word */
+	__u16 segment; /* size of the largest IP packet this will become (GSO) */
+	__be16 sport;
+	__be16 dport;
+	__u8 syn : 1, fin : 1, rst : 1, ack : 1;
+	bool fragment;	  /* part of a fragmented datagram */
+	bool later;	  /* … and not the first part: no ports */
+	bool may_fragment; /* IPv4 without DF */
+	bool icmp_error;
+	__be32 frag_id;
+	struct addr saddr;
+	struct addr daddr;
+};
+
+struct iphdr4 {
+	__u8 vihl, tos;
+	__be16 len, id, frag;
+	__u8 ttl, protocol;
+	__be16 check;
+	__be32 saddr, daddr;
+};
+
+struct iphdr6 {
+	__be32 flow;
+	__be16 payload;
+	__u8 next, hops;
+	struct addr saddr, daddr;
+};
+
+struct ports {
+	__be16 source, dest;
+};
+
+struct tcp {
+	__be16 source, dest;
+	__be32 seq, ack;
+	__u8 off, flags;
+	__be16 window, check, urgent;
+};
+
+struct udp {
+	__be16 source, dest, len, check;
+};
+
+struct icmp {
+	__u8 type, code;
+	__be16 check;
+	__be16 word, mtu; /* too big of ICMPv4; ICMPv6 uses both as one word */
+};
+
+#define IP_DF	  0x4000
+#define IP_MF	  0x2000
+#define IP_OFFSET 0x1fff
+
+
+static __always_inline void *packet_data(const struct packet *p)
+{
+	return (void *)(xdp ? ctx_field(p->ctx, struct xdp_md, data) : ctx_field(p->ctx, struct __sk_buff, data));
+}
+
+static __always_inline void *packet_end(const struct packet *p)
+{
+	return (void *)(xdp ? ctx_field(p->ctx, struct xdp_md, data_end) :
+			      ctx_field(p->ctx, struct __sk_buff, data_end));
+}
+
+/* The bytes [offset, offset+size) of the packet, or NULL. The mask changes
+ * nothing after the comparison; it is written out because the compiler may
+ * compare one copy of the offset and add another ("offset is outside of the
+ * packet"). */
+static __always_inline void *packet_at(const struct packet *p, __u32 offset, __u32 size)
+{
+	void *at = packet_data(p);
+	__u64 bounded = offset;
+
+	if (bounded > 0x3ff)
+		return NULL;
+	asm volatile("%0 &= 0x3ff" : "+r"(bounded));
+	at += bounded;
+	return at + size > packet_end(p) ? NULL : at;
+}
+
+static __always_inline void map4(struct addr *a, __be32 v4)
+{
+	a->w[0] = 0;
+	a->w[1] = 0;
+	a->w[2] = bpf_htonl(0xffff);
+	a->w[3] = v4;
+}
+
+static __always_inline bool same_addr(const struct addr *a, const struct addr *b)
+{
+	return a->w[3] == b->w[3] && a->w[2] == b->w[2] && a->w[1] == b->w[1] && a->w[0] == b->w[0];
+}
+
+/* The sources no packet from the wire may have (RFC 1122 3.2.1.3, RFC 4291
+ * 2.5); the stack drops them, and IPVS never sees them. */
+static __always_inline bool martian(const struct packet *p)
+{
+	if (p->v6) {
+		const struct addr *a = &p->saddr;
+
+		return (a->w[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000) ||
+		       (!a->w[0] && !a->w[1] && !a->w[2] && (a->w[3] & bpf_htonl(0xfffffffe)) == 0);
+	}
+	__u8 first = bpf_ntohl(p->saddr.w[3]) >> 24;
+
+	return first == 0 || first == 127 || first >= 224;
+}
+
+static __always_inline int parse_ports(struct packet *p)
+{
+	struct ports *port = packet_at(p, p->l4, sizeof(*port));
+
+	if (!port)
+		return V_MALFORMED;
+	p->sport = port->source;
+	p->dport = port->dest;
+	return V_NONE;
+}
+
+static __always_inline int parse_tcp(struct packet *p)
+{
+	struct tcp *t = packet_at(p, p->l4, sizeof(*t));
+
+	if (!t)
+		return p->fragment ? parse_ports(p) : V_MALFORMED;
+	p->sport = t->source;
+	p->dport = t->dest;
+	p->fin = t->flags & 1;
+	p->syn = (t->flags >> 1) & 1;
+	p->rst = (t->flags >> 2) & 1;
+	p->ack = (t->flags >> 4) & 1;
+	return V_NONE;
+}
+
+static __always_inline int parse_icmp(struct packet *p)
+{
+	struct icmp *i = packet_at(p, p->l4, sizeof(*i));
+
+	if (!i)
+		return V_MALFORMED;
+	/* Destination unreachable, source quench, time exceeded; all errors of ICMPv6. */
+	p->icmp_error = p->v6 ? i->type < 128 : i->type == 3 || i->type == 4 || i->type == 11;
+	return p->icmp_error ? V_NONE : V_NOT_OURS;
+}
+
+static __always_inline int parse_transport(struct packet *p)
+{
+	if (p->later)
+		return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP ? V_NONE : V_NOT_OURS;
+	switch (p->protocol) {
+	case IPPROTO_TCP:
+		return parse_tcp(p);
+	case IPPROTO_UDP:
+		return packet_at(p, p->l4, sizeof(struct udp)) ? parse_ports(p) : V_MALFORMED;
+	case IPPROTO_ICMP:
+		return p->v6 ? V_NOT_OURS : parse_icmp(p);
+	case IPPROTO_ICMPV6:
+		return p->v6 ? parse_icmp(p) : V_NOT_OURS;
+	}
+	return V_NOT_OURS;
+}
+
+static __always_inline int parse_ipv4(struct packet *p)
+{
+	struct iphdr4 *ip = packet_at(p, p->l3, sizeof(*ip));
+	__u32 header;
+
+	if (!ip || (ip->vihl >> 4) != 4)
+		return V_MALFORMED;
+	header = (ip->vihl & 0xf) * 4;
+	p->len = bpf_ntohs(ip->len);
+	if (header < sizeof(*ip) || p->len < header)
+		return V_MALFORMED;
+	p->v6 = false;
+	p->protocol = ip->protocol;
+	p->ttl = ip->ttl;
+	p->l4 = p->l3 + header;
+	p->may_fragment = !(ip->frag & bpf_htons(IP_DF));
+	p->fragment = ip->frag & bpf_htons(IP_MF | IP_OFFSET);
+	p->later = ip->frag & bpf_htons(IP_OFFSET);
+	p->frag_id = ip->id;
+	map4(&p->saddr, ip->saddr);
+	map4(&p->daddr, ip->daddr);
+	return V_NONE;
+}
+
+/* At most this many IPv6 extension headers are walked; nothing real has more. */
+#define MAX_EXTENSIONS 6
+
+static __always_inline int parse_ipv6(struct packet *p)
+{
+	struct iphdr6 *ip = packet_at(p, p->l3, sizeof(*ip));
+	__u32 at;
+	__u8 next;
+
+	if (!ip || (bpf_ntohl(ip->flow) >> 28) != 6)
+		return V_MALFORMED;
+	/* A jumbogram (RFC 2675) has payload length zero: not ours. */
+	if (!ip->payload || bpf_ntohs(ip->payload) > 0xffff - sizeof(*ip))
+		return V_MALFORMED;
+	p->len = bpf_ntohs(ip->payload) + sizeof(*ip);
+	p->v6 = true;
+	p->ttl = ip->hops;
+	p->saddr = ip->saddr;
+	p->daddr = ip->daddr;
+	p->may_fragment = false;
+	next = ip->next;
+	at = p->l3 + sizeof(*ip);
+	for (int i = 0; i < MAX_EXTENSIONS; i++) {
+		__u8 *h;
+
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+		    next != IPPROTO_FRAGMENT)
+			break;
+		h = packet_at(p, at, 8);
+		if (!h)
+			return V_MALFORMED;
+		if (next == IPPROTO_FRAGMENT) {
+			__u16 offset = (__u16)h[2] << 8 | h[3];
+
+			p->frag_id = *(__be32 *)(h + 4);
+			p->fragment = offset & 0xfff9;
+			p->later = offset & 0xfff8;
+			at += 8;
+		} else {
+			at += (h[1] + 1) * 8;
+		}
+		next = h[0];
+		if (p->later)
+			break;
+	}
+	p->protocol = next;
+	p->l4 = at;
+	return V_NONE;
+}
+
+/* Reads the headers. V_NONE: a TCP, UDP or ICMP error packet worth asking about. */
+static __always_inline int parse(struct packet *p, __be16 ethertype)
+{
+	int v;
+
+	p->l3 = ETH_HLEN;
+	if (ethertype == bpf_htons(ETH_P_IP))
+		v = parse_ipv4(p);
+	else if (ethertype == bpf_htons(ETH_P_IPV6))
+		v = parse_ipv6(p);
+	else
+		return V_NOT_OURS;
+	if (v)
+		return v;
+	p->segment = p->len;
+	return parse_transport(p);
+}
+
+/* Headers are read in place; the longest are an ICMP error's with a quoted
+ * packet. Makes them so (tc only). */
+#define LINEAR 192
+
+static __always_inline bool linear(const struct packet *p)
+{
+	__u32 len = ctx_field(p->ctx, struct __sk_buff, len);
+	__u32 want = len < LINEAR ? len : LINEAR;
+
+	return packet_data(p) + want <= packet_end(p) || !bpf_skb_pull_data(p->ctx, want);
+}
+
+/* Is the packet as long as it says? A frame cut short on the way is left to
+ * the stack, which drops it. Also finds out how large the packets are that a
+ * GSO packet will become. */
+static __always_inline bool whole(struct packet *p)
+{
+	if (xdp) {
+		if (packet_data(p) + p->l3 + p->len <= packet_end(p))
+			return true;
+		return bpf_xdp_get_buff_len(p->ctx) >= (__u64)p->l3 + p->len;
+	}
+	__u32 gso = ctx_field(p->ctx, struct __sk_buff, gso_size);
+
+	if (ctx_field(p->ctx, struct __sk_buff, len) < (__u32)p->l3 + p->len)
+		return false;
+	if (gso) {
+		struct tcp *t = packet_at(p, p->l4, sizeof(*t));
+		__u32 header = p->protocol == IPPROTO_UDP ? sizeof(struct udp) : t ? (t->off >> 4) * 4 : 0;
+
+		p->segment = p->l4 - p->l3 + header + gso;
+	}
+	return true;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * ICMP errors that belong to a connection (tc only), carried to the party that
+ * must hear them: a router's complaint about an answer goes to the real
+ * server, one about a rewritten request to the client. The quoted packet is
+ * given the addresses its sender knows. Its transport checksum is left alone,
+ * as IPVS leaves it: too little of the packet is quoted to check it anyway.
+ */
+#pragma once
+
+#include "conn.h"
+#include "send.h"
+#include "service.h"
+
+/* The quoted packet's headers. Only TCP and UDP without IPv6 extension
+ * headers: what the director forwards comes back that way. */
+static __always_inline int parse_quoted(const struct packet *p, struct packet *q)
+{
+	int v;
+
+	q->ctx = p->ctx;
+	q->l3 = p->l4 + sizeof(struct icmp);
+	v = p->v6 ? parse_ipv6(q) : parse_ipv4(q);
+	if (v)
+		return V_NOT_OURS;
+	if (q->later || (q->protocol != IPPROTO_TCP && q->protocol != IPPROTO_UDP))
+		return V_NOT_OURS;
+	return parse_ports(q) ? V_NOT_OURS : V_NONE;
+}
+
+/*
+ * Rewrites one end of the quoted packet and the same address outside, and the
+ * ICMP checksum. Over IPv4 a changed address and the quoted header's corrected
+ * checksum cancel out, so only the port shows in the sum; ICMPv6 covers the
+ * outer addresses too.
+ */
+static __always_inline bool rewrite_quoted(struct packet *p, struct packet *q, bool outer_source,
+					   const struct addr *addr, __be16 port)
+{
+	bool source = !outer_source; /* the quoted packet travelled the other way */
+	const struct addr *old = source ? &q->saddr : &q->daddr;
+	const struct addr *outer_old = outer_source ? &p->saddr : &p->daddr;
+	__u64 inner = csum_change_addr(old, addr, p->v6);
+	__u64 outer = csum_change_addr(outer_old, addr, p->v6);
+	__u64 change = csum_change16(source ? q->sport : q->dport, port);
+	struct ports *ports = packet_at(p, q->l4, sizeof(*ports));
+
+	if (!ports)
+		return false;
+	if (source)
+		ports->source = port;
+	else
+		ports->dest = port;
+	if (p->v6) {
+		struct iphdr6 *in = packet_at(p, q->l3, sizeof(*in));
+		struct iphdr6 *out = packet_at(p, p->l3, sizeof(*out));
+
+		if (!in || !out)
+			return false;
+		if (source)
+			in->saddr = *addr;
+		else
+			in->daddr = *addr;
+		if (outer_source)
+			out->saddr = *addr;
+		else
+			out->daddr = *addr;
+		if (bpf_l4_csum_replace(p->ctx, p->l4 + 2, 0, csum_fold(outer), BPF_F_PSEUDO_HDR))
+			return false;
+		change += inner;
+	} else {
+		struct iphdr4 *in = packet_at(p, q->l3, sizeof(*in));
+		struct iphdr4 *out = packet_at(p, p->l3, sizeof(*out));
+
+		if (!in || !out)
+			return false;
+		if (source)
+			in->saddr = addr->w[3];
+		else
+			in->daddr = addr->w[3];
+		in->check = csum_apply(in->check, inner);
+		if (outer_source)
+			out->saddr = addr->w[3];
+		else
+			out->daddr = addr->w[3];
+		out->check = csum_apply(out->check, outer);
+	}
+	return !bpf_l4_csum_replace(p->ctx, p->l4 + 2, 0, csum_fold(change), 0);
+}
+
+/* About an answer (quoted: service → client): to the real server. */
+static __always_inline int related_request(struct packet *p, struct packet *q, const struct conn *c, int *action)
+{
+	__u32 id = ctl_dest(c->word), hop;
+	struct dest *d = bpf_map_lookup_elem(&dests, &id);
+	bool masq = (c->word & CTL_FORWARD_MASK) == 0;
+	struct nexthop *n;
+
+	if (!d || !(d->flags & DEST_AVAILABLE))
+		return V_DEST_GONE;
+	if (!(d->flags & DEST_LOCAL) && p->ttl <= 1)
+		return V_TTL_EXCEEDED;
+	count_in(id, p->len);
+	if (masq && !rewrite_quoted(p, q, false, &d->addr, d->port ?: q->sport))
+		return V_HELPER;
+	if (d->flags & DEST_LOCAL)
+		return V_LOCAL;
+	hop = d->nexthop;
+	n = bpf_map_lookup_elem(&nexthops, &hop);
+	if (!n)
+		return V_NO_ROUTE;
+	if (!decrement_ttl(p))
+		return V_HELPER;
+	*action = send_nexthop(p, n, &d->addr);
+	return V_ICMP_FORWARDED;
+}
+
+/* About a request (quoted: client → real server): to the client, from the service's address. */
+static __always_inline int related_reply(struct packet *p, struct packet *q, const struct conn *c, bool leaving,
+					 int *action)
+{
+	__u32 id = ctl_dest(c->word);
+	struct dest *d = bpf_map_lookup_elem(&dests, &id);
+	struct way w;
+	int v;
+
+	if (!d || (c->word & CTL_FORWARD_MASK) != 0)
+		return V_NOT_OURS;
+	if (!leaving) {
+		if (p->ttl <= 1)
+			return V_DEFERRED;
+		v = find_way(p, &d->vaddr, &p->daddr, &w);
+		if (v)
+			return v;
+	}
+	count_out(id, p->len);
+	if (!rewrite_quoted(p, q, true, &d->vaddr, key_vport(c->key, p->v6)))
+		return V_HELPER;
+	if (leaving)
+		return V_ICMP_FORWARDED;
+	if (!decrement_ttl(p))
+		return V_HELPER;
+	*action = send_way(p, &w);
+	return V_ICMP_FORWARDED;
+}
+
+/* The quoted packet is an answer the client was to get: a request, reversed. */
+static __always_inline void flow_quoted_reply(struct flow *f, const struct packet *q)
+{
+	f->out = false;
+	f->server = q->saddr;
+	f->sport = 0;
+	flow_make(f, q, &q->daddr, q->dport, q->sport);
+}
+
+/* The quoted packet is a request as the real server got it: an answer, reversed. */
+static __always_inline void flow_quoted_request(struct flow *f, const struct packet *q)
+{
+	f->out = true;
+	f->server = q->daddr;
+	f->sport = q->dport;
+	flow_make(f, q, &q->saddr, q->sport, 0);
+}
+
+static __noinline int related(struct packet *p, bool leaving, int *action)
+{
+	struct packet q = {};
+	struct conn c = {};
+	struct flow f;
+
+	if (parse_quoted(p, &q))
+		return V_NOT_OURS;
+	if (!leaving && watched(&q.saddr)) {
+		flow_quoted_reply(&f, &q);
+		if (conn_find(&f, &c))
+			return related_request(p, &q, &c, action);
+	}
+	if (watched(&q.daddr)) {
+		flow_quoted_request(&f, &q);
+		if (conn_find(&f, &c))
+			return related_reply(p, &q, &c, leaving, action);
+	}
+	return V_NOT_OURS;
+}

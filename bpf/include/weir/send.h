@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Leaving the director. Requests go along a next hop Go has worked out (until
+ * it has, tc asks the kernel); answers are routed by the kernel's own table,
+ * because the way back to a client is the client's business (snat_reroute).
+ *
+ * XDP either sends a packet whole, drops it, or leaves it untouched to the tc
+ * program behind it: whatever it cannot do at once (no neighbour yet, an
+ * interface that takes no XDP frames, a packet for the director itself) is not
+ * begun.
+ */
+#pragma once
+
+#include "rewrite.h"
+#include "trace.h"
+
+/* The kernel's answer for "this packet goes on". */
+static __always_inline int pass_action(const struct packet *p)
+{
+	return xdp ? XDP_PASS : TCX_NEXT;
+}
+
+static __always_inline int drop_action(const struct packet *p)
+{
+	return xdp ? XDP_DROP : TC_ACT_SHOT;
+}
+
+static __always_inline __u32 ingress_index(const struct packet *p)
+{
+	return xdp ? ctx_field(p->ctx, struct xdp_md, ingress_ifindex) : ctx_field(p->ctx, struct __sk_buff, ifindex);
+}
+
+static __always_inline int redirect(const struct packet *p, __u32 ifindex)
+{
+	if (xdp && ifindex == ingress_index(p))
+		return XDP_TX;
+	return bpf_redirect(ifindex, 0);
+}
+
+/* Lets the kernel find the neighbour; tc only. */
+static __always_inline int redirect_neigh(__u32 ifindex, bool v6, const struct addr *via)
+{
+	struct bpf_redir_neigh n = {};
+
+	n.nh_family = v6 ? AF_INET6 : AF_INET;
+	if (v6)
+		__builtin_memcpy(n.ipv6_nh, via->w, sizeof(n.ipv6_nh));
+	else
+		n.ipv4_nh = via->w[3];
+	return bpf_redirect_neigh(ifindex, &n, sizeof(n), 0);
+}
+
+/* Could XDP send to this interface? */
+static __always_inline bool xdp_sends(const struct packet *p, __u32 ifindex)
+{
+	struct port *port;
+
+	if (ifindex == ingress_index(p))
+		return true;
+	port = bpf_map_lookup_elem(&ports, &ifindex);
+	return port && (port->flags & PORT_XDP_SEND);
+}
+
+/* A way to the client, found before anything is changed. */
+struct way {
+	__u32 ifindex;
+	bool neigh; /* MACs are known; else the kernel finds the neighbour */
+	bool v6;    /* family of `via` */
+	__u8 dmac[ETH_ALEN];
+	__u8 smac[ETH_ALEN];
+	struct addr via;
+};
+
+/* Asks the kernel's routing table for a way. V_NONE: found. */
+static __noinline int find_way(const struct packet *p, const struct addr *from, const struct addr *to, struct way *w)
+{
+	struct bpf_fib_lookup fib = {};
+	long err;
+
+	fib.l4_protocol = p->protocol;
+	fib.ifindex = ingress_index(p);
+	fib.tot_len = p->segment;
+	if (p->v6) {
+		fib.family = AF_INET6;
+		__builtin_memcpy(fib.ipv6_src, from->w, sizeof(fib.ipv6_src));
+		__builtin_memcpy(fib.ipv6_dst, to->w, sizeof(fib.ipv6_dst));
+	} else {
+		fib.family = AF_INET;
+		fib.ipv4_src = from->w[3];
+		fib.ipv4_dst = to->w[3];
+	}
+	err = bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
+	if (err == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return V_FORWARDING_OFF;
+	if (err == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return V_TOO_BIG;
+	if (err != BPF_FIB_LKUP_RET_SUCCESS && err != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return V_NO_ROUTE;
+	w->ifindex = fib.ifindex;
+	w->neigh = err == BPF_FIB_LKUP_RET_SUCCESS;
+	w->v6 = fib.family == AF_INET6;
+	__builtin_memcpy(w->dmac, fib.dmac, ETH_ALEN);
+	__builtin_memcpy(w->smac, fib.smac, ETH_ALEN);
+	if (w->v6)
+		__builtin_memcpy(w->via.w, fib.ipv6_dst, sizeof(w->via.w));
+	else
+		map4(&w->via, fib.ipv4_dst);
+	if (xdp && (!w->neigh || !xdp_sends(p, w->ifindex)))
+		return V_DEFERRED;
+	return V_NONE;
+}
+
+static __always_inline int send_way(struct packet *p, const struct way *w)
+{
+	if (!xdp && !w->neigh)
+		return redirect_neigh(w->ifindex, w->v6, &w->via);
+	if (!set_macs(p, w->dmac, w->smac))
+		return drop_action(p);
+	return redirect(p, w->ifindex);
+}
+
+/* Sends a request towards a destination. Without a next hop of Go's the kernel
+ * is asked: a destination is reachable from the moment it is in the table. */
+static __always_inline int send_nexthop(struct packet *p, const struct nexthop *n, const struct addr *dest)
+{
+	struct way w;
+
+	if (!xdp && !n->ifindex)
+		return find_way(p, &p->saddr, dest, &w) ? drop_action(p) : send_way(p, &w);
+	if (!xdp && !(n->flags & NEXTHOP_RESOLVED))
+		return redirect_neigh(n->ifindex, n->flags & NEXTHOP_V6, &n->via);
+	if (!set_macs(p, n->dmac, n->smac))
+		return drop_action(p);
+	return redirect(p, n->ifindex);
+}

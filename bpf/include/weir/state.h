@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * The TCP state table of IPVS (ip_vs_proto_tcp.c, the ordinary one), UDP's one
+ * state, and the timer: every packet of either direction sets it to the
+ * timeout of the state it leads to.
+ */
+#pragma once
+
+#include "conn.h"
+#include "trace.h"
+
+enum {
+	NO = 0, ES, SS, SR, FW, TW, CL, CW, LA, LI, SA,
+};
+
+enum direction {
+	DIR_IN = 0,      /* a request, answers pass here too */
+	DIR_OUT = 1,     /* an answer */
+	DIR_IN_ONLY = 2, /* a request, no answer was ever seen */
+};
+
+/* [direction][event][state] */
+static const __u8 tcp_states[3][4][16] = {
+	[DIR_IN] = {
+		/*          NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA */
+		[EV_SYN] = {SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR},
+		[EV_FIN] = {CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, TW},
+		[EV_ACK] = {ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES},
+		[EV_RST] = {CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, SR},
+	},
+	[DIR_OUT] = {
+		[EV_SYN] = {SS, ES, SS, SR, SS, SS, SS, SS, SS, SR, SR},
+		[EV_FIN] = {TW, FW, SS, TW, FW, TW, CL, TW, LA, LI, TW},
+		[EV_ACK] = {ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES},
+		[EV_RST] = {CL, CL, CL, CL, CL, TW, CL, CL, CL, CL, CL},
+	},
+	[DIR_IN_ONLY] = {
+		[EV_SYN] = {SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR},
+		[EV_FIN] = {CL, FW, SS, TW, FW, TW, CL, CW, LA, LI, TW},
+		[EV_ACK] = {ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES},
+		[EV_RST] = {CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL},
+	},
+};
+
+static __always_inline __u32 next_tcp_state(__u32 event, __u32 dir, __u32 state)
+{
+	if (event == EV_NONE)
+		return state;
+	if (event > EV_RST)
+		return CL; /* IPVS sends a segment without flags to CLOSE */
+	return tcp_states[dir][event][state & 15];
+}
+
+static __always_inline __u32 state_timeout(__u32 state)
+{
+	__u32 zero = 0;
+	struct settings *s = bpf_map_lookup_elem(&setting, &zero);
+
+	return s ? s->timeout[state & 15] : 60;
+}
+
+/* The word of a connection whose first packet this is. */
+static __always_inline __u64 first_word(const struct packet *p, __u32 dest, __u8 forward, __u32 now)
+{
+	__u32 flags = forward | (forward ? CTL_NOOUTPUT : 0);
+	__u32 state = STATE_UDP;
+
+	if (p->protocol == IPPROTO_TCP)
+		state = next_tcp_state(tcp_event(p), forward ? DIR_IN_ONLY : DIR_IN, NO);
+	return ctl_pack(now + state_timeout(state), dest, state, flags);
+}
+
+/* Moves a known connection on by one packet and restarts its timer. The word
+ * is written only if something in it changed, which for a busy connection is
+ * once in a tick. */
+__noinline int conn_step(const struct flow *f, struct conn *c)
+{
+	if (!f || !c)
+		return 0;
+	for (int i = 0; i < 3; i++) {
+		__u64 old = c->word, seen = 0, word;
+		__u32 from = ctl_state(old), to;
+		__u32 flags = old & 0xff;
+
+		if (f->out)
+			flags &= ~CTL_NOOUTPUT;
+		to = next_tcp_state(f->event, f->out ? DIR_OUT : flags & CTL_NOOUTPUT ? DIR_IN_ONLY : DIR_IN, from);
+		word = ctl_pack(f->now + state_timeout(to), ctl_dest(old), to, flags);
+		trace(STEP_STATE, from, to);
+		if (word == old || explaining)
+			return 0;
+		if (f->v6 ? conn_swap(true, c, old, word, &seen) : conn_swap(false, c, old, word, &seen)) {
+			c->word = word;
+			if (active_state(from) != active_state(to))
+				live_add(ctl_dest(word), live_unit(to) - live_unit(from));
+			if (c->half && to == STATE_ESTABLISHED && from != to)
+				conn_promote(f, c);
+			return 0;
+		}
+		if (ctl_dest(seen) != ctl_dest(old))
+			return 0; /* forgotten meanwhile; the packet still goes its way */
+		c->word = seen;
+	}
+	return 0;
+}

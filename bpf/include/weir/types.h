@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Every struct that crosses between the packet engine and Go, and nothing
+ * else. Go's twins are generated from here (go generate), so this file is the
+ * only definition. Padding is spelled out; addresses are 16 bytes, IPv4 as
+ * ::ffff:a.b.c.d; network byte order has a __be type and stays that way.
+ *
+ * Zero means "none" in every number space: service 0, set 0, destination 0
+ * and next hop 0 are never used.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+/* Changes whenever a struct below, a map or the meaning of a field changes: a
+ * weir that adopts a running table compares it first. */
+#define WEIR_LAYOUT 1
+
+struct addr {
+	__be32 w[4];
+};
+
+/* --- services ------------------------------------------------------------ */
+
+struct service_key {
+	struct addr addr;
+	__be16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+
+enum scheduler {
+	SCHED_NONE = 0,
+	SCHED_RR = 1,
+	SCHED_WRR = 2,
+	SCHED_LC = 3,
+	SCHED_WLC = 4,
+};
+
+/* The set a service uses now. Replacing a service's destinations means writing
+ * a fresh set and its slots, then flipping `set`: a packet sees the old set or
+ * the new one, never a mixture. */
+struct service {
+	__u32 set;
+	__u32 persistence; /* seconds, 0: none */
+	__u8 prefix;	   /* bits of the client that count for persistence */
+	__u8 sched_flags;
+	__u8 one_packet;
+	__u8 pad;
+};
+
+/* A generation of a service's destinations, in list order. */
+struct set {
+	__u32 first; /* index of the first slot */
+	__u32 count;
+	enum scheduler scheduler;
+	__u32 flags;
+	__u32 di; /* wrr: greatest common divisor of the weights */
+	__u32 mw; /* wrr: where a round starts, largest weight − (di − 1) */
+	/* rr: position last used; wrr: position last used | current weight << 32.
+	 * SCHED_HEAD as position: before the first. */
+	__u64 cursor;
+};
+
+#define SCHED_HEAD 0xffffffffu
+
+struct slot {
+	__u32 dest;
+	__u32 weight;
+};
+
+/* --- destinations --------------------------------------------------------- */
+
+#define DEST_AVAILABLE 0x01 /* stands in its service; else its connections' packets are dropped */
+#define DEST_LOCAL     0x02 /* the address is the director's own */
+#define DEST_LOOPBACK  0x04 /* … and a loopback address: no masquerading for other hosts */
+#define DEST_V6        0x08
+
+/* One cache line: everything a known flow needs but the next hop. The service's
+ * own address and port stand here too, so that a connection need not keep them. */
+struct dest {
+	struct addr addr;
+	struct addr vaddr;
+	__be16 port;
+	__be16 vport;
+	__u8 protocol;
+	__u8 forward; /* the kernel's numbers: 0 masq, 2 tunnel, 3 gate */
+	__u8 flags;
+	__u8 pad;
+	__u32 service;
+	__u32 nexthop;
+	__u32 upper; /* connections at which it is overloaded, 0: no limit */
+	__u32 lower;
+	__u64 pad2;
+};
+
+/* Connections now: active << 32 | inactive. One word, so that a change of
+ * state is one atomic addition and no reader sees half of it. */
+struct live {
+	__u64 conns;
+};
+
+struct dest_stats {
+	__u64 conns;
+	__u64 in_packets;
+	__u64 in_bytes;
+	__u64 out_packets;
+	__u64 out_bytes;
+};
+
+#define NEXTHOP_RESOLVED 0x01 /* the MAC is known */
+#define NEXTHOP_XDP      0x02 /* the interface takes packets sent from XDP */
+#define NEXTHOP_V6       0x04 /* `via` is IPv6 */
+
+struct nexthop {
+	__u32 ifindex; /* 0: there is no route */
+	__u32 mtu;
+	__u8 dmac[6];
+	__u8 smac[6];
+	__u32 flags;
+	struct addr via;
+};
+
+/* --- interfaces ------------------------------------------------------------ */
+
+#define PORT_XDP_SEND 0x01 /* takes packets sent from XDP */
+
+struct port {
+	__u8 mac[6];
+	__u8 flags;
+	__u8 pad;
+};
+
+/* --- connections ----------------------------------------------------------- */
+/*
+ * A connection is 16 bytes for IPv4 and 32 for IPv6; four of them make a
+ * bucket of one or two cache lines. conn.h knows the rest.
+ *
+ * The control word:  expires:32 | dest:20 | state:4 | flags:8
+ */
+#define CONN_WAYS 4
+
+struct conn4 {
+	__u64 key; /* client address | client port << 32 | service port << 48, all as on the wire */
+	__u64 ctl;
+};
+
+struct bucket4 {
+	struct conn4 conn[CONN_WAYS];
+};
+
+struct conn6 {
+	__u64 addr[2];
+	__u64 key; /* client port | service port << 16 */
+	__u64 ctl;
+};
+
+struct bucket6 {
+	struct conn6 conn[CONN_WAYS];
+};
+
+#define CTL_EXPIRES_SHIFT 32
+#define CTL_DEST_SHIFT    12
+#define CTL_DEST_MASK     0xfffffu
+#define CTL_STATE_SHIFT   8
+#define CTL_STATE_MASK    0xfu
+#define CTL_FORWARD_MASK  0x3u /* forwarding method the connection was made with */
+#define CTL_NOOUTPUT      0x4u /* no answer seen, so far or ever */
+#define CTL_DISPLACED     0x8u /* stands in neither of its two home buckets */
+#define CTL_BUSY_DEST     CTL_DEST_MASK /* being written by some CPU */
+
+/* One unit of time in the table is 2^24 ns, about 16.8 ms: a shift instead of
+ * a division, and 32 bits of it are 2.3 years. */
+#define TICK_SHIFT 24
+
+/* --- fragments -------------------------------------------------------------- */
+
+struct frag_key {
+	struct addr saddr;
+	struct addr daddr;
+	__be32 id;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+struct frag {
+	struct addr rewrite; /* the address the first fragment was given */
+	__u32 dest;
+	__u32 expires;
+	__u32 how; /* 1: an answer; 2: rewritten */
+};
+
+/* --- settings ---------------------------------------------------------------- */
+
+#define TCP_STATES    11
+#define TIMEOUT_UDP   15
+#define TIMEOUT_COUNT 16
+
+struct settings {
+	__u32 layout;
+	__u32 pad;
+	__u64 seed;
+	__u32 timeout[TIMEOUT_COUNT]; /* in ticks, by state number; UDP at 15 */
+	__u64 since;                  /* unix seconds when the table was made */
+};
+
+/* Which addresses are worth a second look: a service's, a destination's. A
+ * Bloom filter with one hash; a wrong "yes" costs a look-up, nothing else. */
+#define FILTER_BITS 65536
+
+struct filter {
+	__u64 bits[FILTER_BITS / 64];
+};
+
+/* How the tables are doing. */
+struct use {
+	__u64 displaced4; /* connections outside their home buckets */
+	__u64 displaced6;
+};
+
+/* What Go asks of the sweeper, and what it answers. */
+enum table {
+	TABLE_CONNS4 = 0,
+	TABLE_CONNS6 = 1,
+	TABLE_HALF4 = 2,
+	TABLE_HALF6 = 3,
+};
+
+struct sweep {
+	enum table table;
+	__u32 from;
+	__u32 count; /* buckets */
+	__u32 used;  /* answer: entries alive */
+	__u32 gone;  /* answer: entries that were forgotten */
+	__u32 pad;
+};
+
+/* --- explain ------------------------------------------------------------------ */
+
+enum step {
+	STEP_NONE = 0,
+	STEP_PARSED = 1,      /* a: protocol, b: source port << 16 | destination port */
+	STEP_FILTERED = 2,    /* neither address is a service's or a destination's */
+	STEP_CONNECTION = 3,  /* a: destination, b: state | half-open << 8 */
+	STEP_NO_CONNECTION = 4,
+	STEP_SERVICE = 5,     /* a: service, b: set */
+	STEP_NO_SERVICE = 6,
+	STEP_CONSIDERED = 7,  /* a: destination, b: weight << 16 | active */
+	STEP_CHOSEN = 8,      /* a: destination, b: scheduler */
+	STEP_NONE_LEFT = 9,
+	STEP_STATE = 10,      /* a: from, b: to */
+	STEP_FORWARD = 11,    /* a: destination, b: forwarding method */
+	STEP_NEXTHOP = 12,    /* a: interface, b: flags */
+	STEP_ANSWER = 13,     /* a: ICMP type, b: code */
+	STEP_REPLY = 14,      /* a: destination */
+	STEP_REUSED = 15,     /* a: old state */
+	STEP_VERDICT = 16,    /* a: verdict */
+};
+
+struct trace {
+	enum step step;
+	__u32 a;
+	__u32 b;
+	__u32 pad;
+};
+
+#define TRACE_STEPS 64
+
+struct trace_log {
+	__u32 used;
+	__u32 pad;
+	struct trace step[TRACE_STEPS];
+};
+
+_Static_assert(sizeof(struct service_key) == 20, "service_key");
+_Static_assert(sizeof(struct set) == 32, "set");
+_Static_assert(sizeof(struct dest) == 64, "a destination is one cache line");
+_Static_assert(sizeof(struct nexthop) == 40, "nexthop");
+_Static_assert(sizeof(struct bucket4) == 64, "an IPv4 bucket is one cache line");
+_Static_assert(sizeof(struct bucket6) == 128, "an IPv6 bucket is two cache lines");
+_Static_assert(sizeof(struct frag_key) == 40, "frag_key");
+_Static_assert(sizeof(struct frag) == 28, "frag");

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * The road of a packet, in order. Three doors lead to it: XDP and tc ingress
+ * for what arrives, tc egress for the director's own answers. The stages are
+ * in include/weir/, one file each.
+ *
+ * The program keeps no time of its own and asks Go for nothing: what it needs
+ * stands in the maps, and it goes on forwarding when nobody is there.
+ */
+#include "weir/common.h"
+#include "weir/types.h"
+#include "weir/verdict.h"
+#include "weir/maps.h"
+#include "weir/parse.h"
+#include "weir/service.h"
+#include "weir/request.h"
+#include "weir/reply.h"
+#include "weir/related.h"
+#include "weir/sweep.h"
+
+/* No stage decided where the packet goes: its verdict says whether it passes. */
+#define UNDECIDED (-2)
+
+/* Is the frame addressed to this host? A promiscuous interface shows others'. */
+static __always_inline bool for_us(const struct packet *p)
+{
+	__u32 in = ingress_index(p);
+	struct ethhdr *eth;
+	struct port *port;
+
+	if (!xdp)
+		return ctx_field(p->ctx, struct __sk_buff, pkt_type) == 0; /* PACKET_HOST */
+	eth = packet_at(p, 0, sizeof(*eth));
+	port = bpf_map_lookup_elem(&ports, &in);
+	return eth && port && !__builtin_memcmp(eth->h_dest, port->mac, ETH_ALEN);
+}
+
+/* A packet that arrived. */
+static __always_inline int arrive(struct packet *p, __be16 ethertype, int *action)
+{
+	int v = parse(p, ethertype);
+
+	if (v)
+		return v;
+	trace(STEP_PARSED, p->protocol, (__u32)bpf_ntohs(p->sport) << 16 | bpf_ntohs(p->dport));
+	/* Errors and fragments are rare and long-winded: tc has them alone. */
+	if (p->icmp_error)
+		return xdp || !for_us(p) ? V_NOT_OURS : related(p, false, action);
+	if (!watched(&p->daddr) && !watched(&p->saddr)) {
+		trace(STEP_FILTERED, 0, 0);
+		return V_NOT_OURS;
+	}
+	if (!for_us(p) || martian(p))
+		return V_NOT_OURS;
+	if (!whole(p))
+		return V_MALFORMED;
+	if (p->fragment && xdp)
+		return V_DEFERRED;
+	if (p->later)
+		return frag_follow(p, false, action);
+	/* Answers first, as IPVS has it: a real server may be a client too. */
+	if (watched(&p->saddr)) {
+		v = reply(p, action);
+		if (v != V_NOT_OURS)
+			return v;
+	}
+	return watched(&p->daddr) ? request(p, action) : V_NOT_OURS;
+}
+
+/* An answer of the director itself, on its way out. */
+static __always_inline int leave(struct packet *p, __be16 ethertype, int *action)
+{
+	int v = parse(p, ethertype);
+
+	if (v)
+		return v;
+	if (p->icmp_error)
+		return related(p, true, action);
+	if (!watched(&p->saddr) || !whole(p))
+		return V_NOT_OURS;
+	if (p->later)
+		return frag_follow(p, true, action);
+	return reply_local(p);
+}
+
+static __always_inline bool passes(__u32 v)
+{
+	return v <= V_DEFERRED || v == V_LOCAL || v == V_REPLIED_LOCAL || v == V_ICMP_FORWARDED ||
+	       v == V_FRAGMENT_LOST;
+}
+
+static __always_inline int settle(const struct packet *p, __u32 v, int action)
+{
+	bool pass = action == UNDECIDED && passes(v);
+
+	trace(STEP_VERDICT, v, 0);
+	/* What XDP passes meets the tc program, and is counted there. */
+	if (!(xdp && pass))
+		count_verdict(v);
+	if (pass)
+		return pass_action(p);
+	return action == UNDECIDED ? drop_action(p) : action;
+}
+
+SEC("xdp.frags")
+int weir_xdp(struct xdp_md *ctx)
+{
+	struct packet p = {.ctx = ctx};
+	struct ethhdr *eth = packet_at(&p, 0, sizeof(*eth));
+	int action = UNDECIDED, v;
+
+	if (!eth)
+		return XDP_PASS;
+	v = arrive(&p, eth->h_proto, &action);
+	return settle(&p, v, action);
+}
+
+SEC("tc")
+int weir_ingress(struct __sk_buff *skb)
+{
+	struct packet p = {.ctx = skb};
+	int action = UNDECIDED, v;
+
+	if (skb->vlan_present || !linear(&p))
+		return TCX_NEXT;
+	v = arrive(&p, skb->protocol, &action);
+	return settle(&p, v, action);
+}
+
+SEC("tc")
+int weir_egress(struct __sk_buff *skb)
+{
+	struct packet p = {.ctx = skb};
+	int action = UNDECIDED, v;
+
+	/* What came in on an interface was handled there. */
+	if (skb->ingress_ifindex || skb->vlan_present || !linear(&p))
+		return TCX_NEXT;
+	v = leave(&p, skb->protocol, &action);
+	if (v == V_NOT_OURS)
+		return TCX_NEXT;
+	return settle(&p, v, action);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
