@@ -2,7 +2,6 @@ package health
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -74,15 +73,8 @@ func (r *request) ask(ctx context.Context, target netip.AddrPort) error {
 	}
 	req.Header.Set("User-Agent", "weir")
 	req.Host = r.hostHeader(target)
-	// A connection for each check: a kept one would only show that it lives.
-	transport := &http.Transport{
-		DisableKeepAlives:      true,
-		DisableCompression:     true, // the body is matched as it is sent
-		MaxResponseHeaderBytes: mostBody,
-		TLSClientConfig:        r.tls(),
-	}
-	defer transport.CloseIdleConnections()
-	client := http.Client{Transport: transport, CheckRedirect: r.redirect(target, transport)}
+	trip := &trip{r.name()}
+	client := http.Client{Transport: trip, CheckRedirect: r.redirect(target, trip)}
 	resp, err := client.Do(req)
 	if err != nil {
 		return notHTTP(err)
@@ -128,7 +120,7 @@ func (r *request) name() string {
 // server's own name stays with the server: followed through the name it would
 // come back to the virtual address and ask any of them. One to another host is
 // followed there, as ldirectord does.
-func (r *request) redirect(target netip.AddrPort, transport *http.Transport) func(*http.Request, []*http.Request) error {
+func (r *request) redirect(target netip.AddrPort, trip *trip) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, via []*http.Request) error {
 		if len(via) > mostRedirects {
 			return http.ErrUseLastResponse
@@ -136,10 +128,10 @@ func (r *request) redirect(target netip.AddrPort, transport *http.Transport) fun
 		host := req.URL.Hostname()
 		own := strings.EqualFold(host, r.name())
 		if !own && host != target.Addr().String() {
-			transport.TLSClientConfig.ServerName = ""
+			trip.serverName = ""
 			return nil
 		}
-		transport.TLSClientConfig.ServerName = r.name()
+		trip.serverName = r.name()
 		if own {
 			req.Host = req.URL.Host
 			req.URL.Host = r.stay(req.URL, target)
@@ -160,29 +152,6 @@ func (r *request) stay(u *url.URL, target netip.AddrPort) string {
 	}
 	return netip.AddrPortFrom(target.Addr(), port).String()
 }
-
-// tls asks for no proof of identity and takes every cipher: the check wants
-// to know whether the server answers, sends no secret, and knows the real
-// server by its address, which no certificate names. ldirectord meant the
-// same; that the libraries of today verify the chain nevertheless is an
-// accident of theirs.
-func (r *request) tls() *tls.Config {
-	return &tls.Config{
-		InsecureSkipVerify: true,
-		ServerName:         r.name(),
-		MinVersion:         tls.VersionTLS10,
-		CipherSuites:       everyCipher,
-	}
-}
-
-var everyCipher = func() (ids []uint16) {
-	for _, suites := range [][]*tls.CipherSuite{tls.CipherSuites(), tls.InsecureCipherSuites()} {
-		for _, s := range suites {
-			ids = append(ids, s.ID)
-		}
-	}
-	return ids
-}()
 
 // notHTTP names an answer that is no HTTP; the library has no type for it.
 func notHTTP(err error) error {

@@ -149,6 +149,19 @@ func TestHTTPWholeURL(t *testing.T) {
 func TestHTTPNotHTTP(t *testing.T) {
 	c := lvs.Check{Kind: lvs.CheckHTTP, Request: "/"}
 	expect(t, check(t, c, serve(t, func(c net.Conn) { io.WriteString(c, "SSH-2.0-OpenSSH\r\n") })), lvs.ReasonMismatch, "the answer is not HTTP")
+	early := func(c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		io.Copy(io.Discard, c)
+	}
+	expect(t, check(t, lvs.Check{Kind: lvs.CheckHTTP, Receive: "ok"}, serve(t, early)), "", "")
+	endless := func(c net.Conn) {
+		for c.SetDeadline(time.Now().Add(5*time.Second)) == nil {
+			if _, err := io.WriteString(c, "HTTP/1.1 103 Early Hints\r\n\r\n"); err != nil {
+				return
+			}
+		}
+	}
+	expect(t, check(t, c, serve(t, endless)), lvs.ReasonReset, "connection closed")
 	hangUp := func(c net.Conn) { c.Read(make([]byte, 1024)) }
 	expect(t, check(t, c, serve(t, hangUp)), lvs.ReasonReset, "connection closed")
 	reset := func(c net.Conn) { c.(*net.TCPConn).SetLinger(0) }

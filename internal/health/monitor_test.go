@@ -204,6 +204,7 @@ func TestIntervalRunsFromStartToStart(t *testing.T) {
 			r.set(a80, "", tt.takes)
 			r.Set([]lvs.Target{target("192.0.2.1:80", a80)})
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			for i, at := range r.asked[a80] {
@@ -418,6 +419,7 @@ func TestCheapQuestionsBetween(t *testing.T) {
 		x.Check.Every, x.Check.ConnectTimeout = 2, time.Second
 		r.Set([]lvs.Target{x})
 		time.Sleep(35 * time.Second)
+		synctest.Wait()
 		want := []lvs.CheckKind{lvs.CheckHTTP, lvs.CheckConnect, lvs.CheckConnect, lvs.CheckHTTP}
 		if !slices.Equal(r.kinds, want) {
 			t.Errorf("asked %v, want %v", r.kinds, want)
