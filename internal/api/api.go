@@ -1,0 +1,175 @@
+// Package api is weir's HTTP interface: it shows finished snapshots and
+// counters, and passes on the few things that can be asked for. Its OpenAPI
+// description is served with it, refusals are RFC 9457 problems.
+//
+// It holds no state of its own and never reaches past what Options give it.
+package api
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/config"
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// A Director is what the API needs of one.
+type Director interface {
+	Snapshot() *lvs.Snapshot
+	Events(since time.Time) []lvs.Event
+	Told() <-chan struct{} // closed when the next event happens
+}
+
+// An Observer reads what the data plane counts and remembers.
+type Observer interface {
+	Totals(ctx context.Context) (lvs.Totals, error)
+	Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Seq2[lvs.Connection, error]
+}
+
+// Options are what the API shows and whom it asks.
+type Options struct {
+	Director Director
+	Observer Observer
+	Version  string
+	PID      int
+	Started  time.Time
+	// Reload reads the configuration again. Problems that are errors mean
+	// that nothing was changed.
+	Reload func(ctx context.Context) (file string, warnings config.Problems, err error)
+	// Refused is why the latest reload was refused; empty if it was not.
+	Refused func() string
+	// Down makes weir take its table away and stop; it does not wait for it.
+	Down func() (kept []lvs.ServiceKey)
+}
+
+type handlers struct{ o Options }
+
+// A body is an answer in the form huma wants it.
+type body[T any] struct{ Body T }
+
+// Handler is the whole interface.
+func Handler(o Options) http.Handler {
+	mux := http.NewServeMux()
+	c := huma.DefaultConfig("weir", o.Version)
+	c.Info.Description = "The director of a Linux virtual server."
+	c.DocsPath = ""     // its page would load scripts from elsewhere
+	c.CreateHooks = nil // answers carry no $schema field
+	a := humago.New(mux, c)
+	h := handlers{o}
+	huma.Get(a, "/v1/status", h.status, says("status", "How weir is"))
+	huma.Get(a, "/v1/services", h.services, says("services", "The table with health and counters"))
+	huma.Get(a, "/v1/connections", h.connections, says("connections", "Connections that match"))
+	huma.Get(a, "/v1/totals", h.totals, says("totals", "Every counter"))
+	huma.Get(a, "/v1/events", h.events, says("events", "What has happened, oldest first"))
+	huma.Post(a, "/v1/reload", h.reload, says("reload", "Read the configuration again"))
+	huma.Post(a, "/v1/down", h.down, says("down", "Take the table away and stop"))
+	return mux
+}
+
+func says(id, summary string) func(*huma.Operation) {
+	return func(op *huma.Operation) { op.OperationID, op.Summary = id, summary }
+}
+
+func (h handlers) status(ctx context.Context, _ *struct{}) (*body[client.Status], error) {
+	totals, err := h.o.Observer.Totals(ctx)
+	if err != nil {
+		return nil, huma.Error500InternalServerError("read the data plane: " + err.Error())
+	}
+	return &body[client.Status]{h.toStatus(h.o.Director.Snapshot(), totals)}, nil
+}
+
+func (h handlers) services(ctx context.Context, _ *struct{}) (*body[[]client.Service], error) {
+	totals, err := h.o.Observer.Totals(ctx)
+	if err != nil {
+		return nil, huma.Error500InternalServerError("read the data plane: " + err.Error())
+	}
+	return &body[[]client.Service]{toServices(h.o.Director.Snapshot(), totals)}, nil
+}
+
+func (h handlers) totals(ctx context.Context, _ *struct{}) (*body[client.Totals], error) {
+	totals, err := h.o.Observer.Totals(ctx)
+	if err != nil {
+		return nil, huma.Error500InternalServerError("read the data plane: " + err.Error())
+	}
+	return &body[client.Totals]{toTotals(totals)}, nil
+}
+
+func (h handlers) connections(ctx context.Context, q *client.ConnectionQuery) (*body[client.Connections], error) {
+	f, err := filter(*q)
+	if err != nil {
+		return nil, huma.Error422UnprocessableEntity(err.Error())
+	}
+	out := client.Connections{Connections: []client.Connection{}}
+	for c, err := range h.o.Observer.Connections(ctx, f) {
+		if err != nil {
+			return nil, huma.Error500InternalServerError("read the connections: " + err.Error())
+		}
+		if len(out.Connections) == q.Limit {
+			out.More = true
+			break
+		}
+		out.Connections = append(out.Connections, toConnection(c))
+	}
+	return &body[client.Connections]{out}, nil
+}
+
+type eventQuery struct {
+	Since time.Time `query:"since" doc:"only what happened after this moment"`
+	Wait  int       `query:"wait" minimum:"0" maximum:"300" doc:"seconds to wait for the first event if there is none yet"`
+}
+
+func (h handlers) events(ctx context.Context, q *eventQuery) (*body[[]lvs.Event], error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(q.Wait)*time.Second)
+	defer cancel()
+	for {
+		told := h.o.Director.Told()
+		if es := h.o.Director.Events(q.Since); len(es) > 0 {
+			return &body[[]lvs.Event]{es}, nil
+		}
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return &body[[]lvs.Event]{[]lvs.Event{}}, nil
+		}
+	}
+}
+
+func (h handlers) reload(ctx context.Context, _ *struct{}) (*body[client.Reloaded], error) {
+	file, problems, err := h.o.Reload(ctx)
+	if err != nil {
+		return nil, refusal("the configuration was not changed", err)
+	}
+	out := client.Reloaded{File: file, Warnings: []string{}}
+	for _, p := range problems {
+		out.Warnings = append(out.Warnings, p.String())
+	}
+	return &body[client.Reloaded]{out}, nil
+}
+
+// refusal turns err into a problem; those of a configuration one by one.
+func refusal(text string, err error) error {
+	var ps config.Problems
+	if !errors.As(err, &ps) {
+		return huma.Error409Conflict(text + ": " + err.Error())
+	}
+	var all []error
+	for _, p := range ps.Errors() {
+		all = append(all, errors.New(p.String()))
+	}
+	return huma.Error422UnprocessableEntity(text, all...)
+}
+
+func (h handlers) down(context.Context, *struct{}) (*body[client.Downed], error) {
+	out := client.Downed{Kept: []string{}}
+	for _, k := range h.o.Down() {
+		out.Kept = append(out.Kept, k.String())
+	}
+	return &body[client.Downed]{out}, nil
+}

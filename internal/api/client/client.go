@@ -1,0 +1,160 @@
+// Package client speaks to a running weir: the words of its API, where its
+// socket is, and one method for each thing to ask.
+//
+// It is the only way commands reach a weir. It never decides anything and
+// keeps nothing between calls.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// ErrNotRunning says that nobody answered on the socket. Test with errors.Is.
+var ErrNotRunning = errors.New("weir is not running here")
+
+// answerLimit bounds an answer read into memory.
+const answerLimit = 64 << 20
+
+// A Client asks the weir behind one unix socket.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// New is a client of the weir listening on socket. It connects when asked.
+func New(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socket)
+	}
+	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+}
+
+// Status asks how weir is.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return get[Status](ctx, c, "/v1/status", nil)
+}
+
+// Services asks for the table with its health and counters.
+func (c *Client) Services(ctx context.Context) ([]Service, error) {
+	return get[[]Service](ctx, c, "/v1/services", nil)
+}
+
+// Connections asks for at most q.Limit connections that match.
+func (c *Client) Connections(ctx context.Context, q ConnectionQuery) (Connections, error) {
+	v := url.Values{"limit": {fmt.Sprint(q.Limit)}}
+	for name, value := range map[string]string{"client": q.Client, "service": q.Service,
+		"destination": q.Destination, "state": q.State, "protocol": q.Protocol} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	return get[Connections](ctx, c, "/v1/connections", v)
+}
+
+// Totals asks for every counter.
+func (c *Client) Totals(ctx context.Context) (Totals, error) {
+	return get[Totals](ctx, c, "/v1/totals", nil)
+}
+
+// Events asks for what happened after since. With wait, an answer without
+// events is held back that long for the first one.
+func (c *Client) Events(ctx context.Context, since time.Time, wait time.Duration) ([]lvs.Event, error) {
+	v := url.Values{}
+	if !since.IsZero() {
+		v.Set("since", since.Format(time.RFC3339Nano))
+	}
+	if wait > 0 {
+		v.Set("wait", fmt.Sprint(int(wait.Seconds())))
+	}
+	return get[[]lvs.Event](ctx, c, "/v1/events", v)
+}
+
+// Reload makes weir read its configuration again; the answer holds its
+// warnings. A refusal is a *Problem.
+func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
+	return ask[Reloaded](ctx, c, http.MethodPost, "/v1/reload", nil)
+}
+
+// Down makes weir take its table away and stop. The answer comes before it
+// has stopped.
+func (c *Client) Down(ctx context.Context) (Downed, error) {
+	return ask[Downed](ctx, c, http.MethodPost, "/v1/down", nil)
+}
+
+func get[T any](ctx context.Context, c *Client, path string, q url.Values) (T, error) {
+	return ask[T](ctx, c, http.MethodGet, path, q)
+}
+
+func ask[T any](ctx context.Context, c *Client, method, path string, q url.Values) (answer T, err error) {
+	u := url.URL{Scheme: "http", Host: "weir", Path: path, RawQuery: q.Encode()}
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return answer, err
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return answer, c.unreachable(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
+	if err != nil {
+		return answer, fmt.Errorf("read the answer of weir: %w", err)
+	}
+	if resp.StatusCode >= 300 {
+		return answer, problem(resp, body)
+	}
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&answer); err != nil {
+		return answer, fmt.Errorf("read the answer of weir: %w; is it of another version?", err)
+	}
+	return answer, nil
+}
+
+func (c *Client) unreachable(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return fmt.Errorf("%w (no answer on %s: %v)", ErrNotRunning, c.socket, op.Err)
+	}
+	return fmt.Errorf("ask weir on %s: %w", c.socket, err)
+}
+
+// A Problem is a refusal, in the words of RFC 9457.
+type Problem struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Message string `json:"message"`
+	} `json:"errors"`
+}
+
+func problem(resp *http.Response, body []byte) error {
+	p := &Problem{Status: resp.StatusCode, Title: resp.Status}
+	if json.Unmarshal(body, p) != nil {
+		p.Detail = strings.TrimSpace(string(body[:min(len(body), 200)]))
+	}
+	return p
+}
+
+// Error is the refusal with all its reasons, one in a line.
+func (p *Problem) Error() string {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	for _, e := range p.Errors {
+		text += "\n" + e.Message
+	}
+	return text
+}
