@@ -68,6 +68,9 @@ const (
 	ReasonNetwork  Reason = "network" // unreachable, no route
 	ReasonCommand  Reason = "command" // the external program could not be run
 	ReasonOther    Reason = "other"
+
+	ReasonUnchecked Reason = "unchecked" // no answer yet
+	ReasonOff       Reason = "off"       // its check is off
 )
 
 // A Verdict is a change of mind about a destination.

@@ -43,13 +43,13 @@ func believe(r config.Real, was lvs.Health, seen, serving bool) lvs.Health {
 	case r.Check.Kind == lvs.CheckOn:
 		return lvs.Health{Up: true, Since: was.Since}
 	case r.Check.Kind == lvs.CheckOff:
-		return lvs.Health{Why: WhyOff, Since: was.Since}
+		return lvs.Health{Reason: lvs.ReasonOff, Why: WhyOff, Since: was.Since}
 	case seen && was.Checked:
 		return was
 	case seen && was.Up, serving:
 		return lvs.Health{Up: true, Why: WhyAdopted}
 	}
-	return lvs.Health{Why: WhyUnchecked}
+	return lvs.Health{Reason: lvs.ReasonUnchecked, Why: WhyUnchecked}
 }
 
 // Targets lists what is to be checked, in the order of the configuration.

@@ -26,14 +26,14 @@ func TestBelieve(t *testing.T) {
 		installed []lvs.Service
 		want      lvs.Health
 	}{
-		{"never seen: down until a good answer", kind(lvs.CheckHTTP), nil, nil, lvs.Health{Why: WhyUnchecked}},
-		{"found quiesced: down", kind(lvs.CheckHTTP), nil, quiesced, lvs.Health{Why: WhyUnchecked}},
+		{"never seen: down until a good answer", kind(lvs.CheckHTTP), nil, nil, lvs.Health{Reason: lvs.ReasonUnchecked, Why: WhyUnchecked}},
+		{"found quiesced: down", kind(lvs.CheckHTTP), nil, quiesced, lvs.Health{Reason: lvs.ReasonUnchecked, Why: WhyUnchecked}},
 		{"found serving: up", kind(lvs.CheckHTTP), nil, serving, lvs.Health{Up: true, Why: WhyAdopted}},
 		{"what was answered stays", kind(lvs.CheckHTTP), Beliefs{web: {a: sick}}, serving, sick},
-		{"off is down whatever stands", kind(lvs.CheckOff), nil, serving, lvs.Health{Why: WhyOff}},
+		{"off is down whatever stands", kind(lvs.CheckOff), nil, serving, lvs.Health{Reason: lvs.ReasonOff, Why: WhyOff}},
 		{"on is up", kind(lvs.CheckOn), Beliefs{web: {a: lvs.Health{Why: WhyOff}}}, nil, lvs.Health{Up: true}},
 		{"from on to asked: up until the answer", kind(lvs.CheckHTTP), Beliefs{web: {a: {Up: true}}}, nil, lvs.Health{Up: true, Why: WhyAdopted}},
-		{"from off to asked", kind(lvs.CheckHTTP), Beliefs{web: {a: {Why: WhyOff}}}, nil, lvs.Health{Why: WhyUnchecked}},
+		{"from off to asked", kind(lvs.CheckHTTP), Beliefs{web: {a: {Why: WhyOff}}}, nil, lvs.Health{Reason: lvs.ReasonUnchecked, Why: WhyUnchecked}},
 	}
 	for _, tt := range tests {
 		if got := Believe(tt.cfg, tt.known, tt.installed)[web][a]; got != tt.want {
