@@ -2,6 +2,7 @@ package ldirectord
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dialect"
@@ -86,6 +87,9 @@ func (r *reader) statement(line dialect.Line) (st statement, ok bool) {
 	st.bare = !c.Take("=")
 	c.Blanks()
 	st.value = c.Rest
+	if !utf8.ValidString(cutComment(st.value)) {
+		r.errorf(st, "%s holds bytes that are no UTF-8; save the file in UTF-8", st.name)
+	}
 	return st, true
 }
 

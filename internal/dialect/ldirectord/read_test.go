@@ -88,3 +88,18 @@ func again(t *testing.T, c config.Config, out string) {
 		t.Errorf("the converted file means something else:\n%s", d)
 	}
 }
+
+// FuzzRead: whatever is taken can be written as weir.yaml and means the same
+// there.
+func FuzzRead(f *testing.F) {
+	files, _ := filepath.Glob("testdata/cases/*.txtar")
+	for _, file := range files {
+		f.Add([]byte(readArchive(f, file).section("in.cf")))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, problems := ldirectord.Read("in.cf", text, names)
+		if problems.Err() == nil {
+			again(t, c, string(config.Write(c)))
+		}
+	})
+}
