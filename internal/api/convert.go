@@ -38,7 +38,8 @@ func toServices(s *lvs.Snapshot, t lvs.Totals) []client.Service {
 	out := make([]client.Service, 0, len(s.Installed))
 	for _, v := range s.Installed {
 		counted := t.Services[v.Key]
-		c := client.Service{Service: v.Key.String(), Scheduler: string(v.Scheduler), Persistence: v.Persistence.Timeout,
+		c := client.Service{Service: v.Key.String(), Scheduler: string(v.Scheduler), Flags: v.SchedFlags,
+			Persistence: v.Persistence.Timeout, Prefix: v.Persistence.Prefix,
 			OnePacket: v.OnePacket, Fallback: s.Fallback[v.Key], Counters: counted.Counters,
 			Destinations: make([]client.Destination, 0, len(v.Destinations))}
 		for _, d := range v.Destinations {

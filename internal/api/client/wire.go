@@ -30,7 +30,9 @@ type Status struct {
 type Service struct {
 	Service      string        `json:"service" example:"-t 192.0.2.1:80" doc:"in ipvsadm's notation"`
 	Scheduler    string        `json:"scheduler"`
+	Flags        uint8         `json:"flags,omitempty" doc:"scheduler flags, bits 0 to 2"`
 	Persistence  uint32        `json:"persistence,omitempty" doc:"seconds"`
+	Prefix       uint8         `json:"persistence_prefix,omitempty" doc:"bits of the client address that count"`
 	OnePacket    bool          `json:"one_packet,omitempty"`
 	Fallback     bool          `json:"fallback" doc:"the fallback stands in"`
 	Counters     lvs.Counters  `json:"counters"`

@@ -1,0 +1,135 @@
+// Package cli is what people type: it reads files, asks the running weir
+// through its client, and prints. Nouns look, verbs change.
+//
+// It never touches a data plane or the network configuration, and it never
+// ends the process: what only the program can do is handed in with Env.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/config"
+	"github.com/weir-lb/weir/internal/dialect"
+)
+
+// Exit codes.
+const (
+	Good    = 0
+	Refused = 1
+	Usage   = 2
+)
+
+// DefaultFile is the configuration that is read when none is named.
+const DefaultFile = "/etc/weir/weir.yaml"
+
+// An Env is the world a command sees.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Terminal       bool // Stdout is one
+	Version        string
+	Socket         string        // where weir listens unless --socket says otherwise
+	Names          dialect.Names // for files that name hosts and ports
+	// Run is the daemon.
+	Run func(context.Context, RunOptions) error
+	// Remove takes away what a weir that no longer runs has left standing.
+	Remove func(context.Context) error
+	// Gone waits until no weir runs here any more.
+	Gone func(context.Context) error
+	// More are commands that other rooms bring.
+	More []*cobra.Command
+}
+
+// RunOptions are those of `weir run`.
+type RunOptions struct {
+	File   string
+	Format string
+	Socket string
+}
+
+// errTold is an error that has been told already.
+var errTold = errors.New("refused")
+
+// A command is one invocation.
+type command struct {
+	Env
+	json   bool
+	socket string
+	ran    bool // the words made sense, what fails now is no wrong usage
+}
+
+// Main runs the command args name and returns its exit code.
+func Main(ctx context.Context, env Env, args []string) int {
+	c := &command{Env: env}
+	root := c.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return Good
+	case !c.ran:
+		fmt.Fprintf(env.Stderr, "weir: %v; see weir --help\n", err)
+		return Usage
+	}
+	c.tell(err)
+	return Refused
+}
+
+// tell prints an error and, if it is known, what to do about it.
+func (c *command) tell(err error) {
+	var ps config.Problems
+	switch {
+	case errors.Is(err, errTold):
+	case errors.As(err, &ps):
+		for _, p := range ps {
+			fmt.Fprintln(c.Stderr, p)
+		}
+	case errors.Is(err, client.ErrNotRunning):
+		fmt.Fprintf(c.Stderr, "weir: %v; start it with: weir run -c FILE\n", err)
+	default:
+		fmt.Fprintf(c.Stderr, "weir: %v\n", err)
+	}
+}
+
+func (c *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "weir",
+		Short:         "Linux Virtual Server in one program",
+		Long:          "weir spreads TCP and UDP traffic over real servers, watches them, and keeps on when one fails.",
+		Example:       "  weir check -c weir.yaml\n  weir run -c weir.yaml\n  weir services",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			c.ran = true
+		},
+	}
+	root.SetIn(c.Stdin)
+	root.SetOut(c.Stdout)
+	root.SetErr(c.Stderr)
+	f := root.PersistentFlags()
+	f.BoolVar(&c.json, "json", false, "print JSON, in the form of the API")
+	f.StringVar(&c.socket, "socket", c.Socket, "unix socket of the running weir")
+	root.AddCommand(c.run(), c.check(), c.diff(), c.convert(), c.schema(), c.status(), c.services(),
+		c.connections(), c.totals(), c.events(), c.reload(), c.down(), c.version())
+	root.AddCommand(c.More...)
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+// weir is a client of the running one.
+func (c *command) weir() *client.Client { return client.New(c.socket) }
+
+// printJSON is the form for machines.
+func (c *command) printJSON(v any) error {
+	e := json.NewEncoder(c.Stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

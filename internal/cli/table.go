@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// A table prints rows with columns that stand below each other.
+type table struct {
+	rows   [][]string
+	right  map[int]bool // columns of numbers
+	colour bool
+}
+
+func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) print(w io.Writer) error {
+	var widths []int
+	for _, r := range t.rows {
+		for i, c := range r {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+		}
+	}
+	for _, r := range t.rows {
+		if _, err := fmt.Fprintln(w, t.line(r, widths)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) line(r []string, widths []int) string {
+	var b strings.Builder
+	for i, c := range r {
+		pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
+		if i > 0 {
+			b.WriteString("  ")
+		}
+		switch {
+		case t.right[i]:
+			b.WriteString(pad + c)
+		default:
+			b.WriteString(t.paint(c) + pad)
+		}
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// paint colours the words of health.
+func (t *table) paint(c string) string {
+	if !t.colour {
+		return c
+	}
+	switch c {
+	case "up":
+		return "\x1b[32m" + c + "\x1b[0m"
+	case "down":
+		return "\x1b[31m" + c + "\x1b[0m"
+	case "unchecked", "fallback":
+		return "\x1b[33m" + c + "\x1b[0m"
+	}
+	return c
+}
+
+// colour tells whether people want colours: on a terminal that has not been
+// told otherwise (no-color.org).
+func (c *command) colour() bool {
+	return c.Terminal && c.Getenv("NO_COLOR") == "" && c.Getenv("TERM") != "dumb"
+}
+
+// amount is n in at most four digits and a letter, as ipvsadm shortens it.
+func amount(n uint64) string {
+	for _, unit := range []string{"", "K", "M", "G", "T"} {
+		if n < 10000 {
+			return fmt.Sprintf("%d%s", n, unit)
+		}
+		n /= 1000
+	}
+	return fmt.Sprintf("%dP", n)
+}
