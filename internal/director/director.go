@@ -92,6 +92,13 @@ func (d *Director) Judge(v lvs.Verdict) { d.tell(func(m *mind) { m.judge(v) }) }
 // Reach takes a new view of the network.
 func (d *Director) Reach(n lvs.Network) { d.tell(func(m *mind) { m.reach(n) }) }
 
+// Alive is closed as soon as the loop comes round.
+func (d *Director) Alive() <-chan struct{} {
+	c := make(chan struct{})
+	d.tell(func(*mind) { close(c) })
+	return c
+}
+
 // Snapshot is the latest finished picture. It is not to be changed.
 func (d *Director) Snapshot() *lvs.Snapshot { return d.shown.Load() }
 
@@ -116,6 +123,7 @@ func (d *Director) Run(ctx context.Context) error {
 			m.arrive(ctx)
 		}
 		d.shown.Store(m.snapshot())
+		d.events.tell()
 		timer.Reset(m.next(time.Now()))
 	}
 }

@@ -15,6 +15,7 @@ const remembered = 1000
 type ring struct {
 	events atomic.Pointer[[]lvs.Event]
 	told   atomic.Pointer[chan struct{}]
+	fresh  bool // something was added that nobody was told of; the loop's own
 }
 
 func (r *ring) add(e lvs.Event) {
@@ -25,6 +26,16 @@ func (r *ring) add(e lvs.Event) {
 	}
 	now := append(old, e)
 	r.events.Store(&now)
+	r.fresh = true
+}
+
+// tell wakes whoever waits for events. The loop does it once the snapshot
+// that goes with them is shown.
+func (r *ring) tell() {
+	if !r.fresh {
+		return
+	}
+	r.fresh = false
 	if c := r.told.Swap(nil); c != nil {
 		close(*c)
 	}

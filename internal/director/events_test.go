@@ -41,6 +41,7 @@ func TestEventsAreBounded(t *testing.T) {
 	if got := d.Events(start.Add(4997)); len(got) != 2 || got[0].Text != "4998" {
 		t.Errorf("since 4997: %v", got)
 	}
+	d.events.tell()
 	select {
 	case <-told:
 	default:
