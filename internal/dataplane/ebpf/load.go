@@ -1,0 +1,181 @@
+package ebpf
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+)
+
+// layout is WEIR_LAYOUT of types.h.
+const layout = 1
+
+// A door is one of the ways into the engine: the object loaded with its own
+// constants over the same maps.
+type door struct {
+	xdp        bool
+	explaining bool
+	programs   []string
+}
+
+var (
+	tcDoor  = door{programs: []string{progIngress, progEgress, "weir_sweep"}}
+	xdpDoor = door{xdp: true, programs: []string{progXDP}}
+)
+
+// An engine is the loaded programs over one set of maps.
+type engine struct {
+	tc, xdp  *ebpf.Collection
+	maps     map[string]*ebpf.Map
+	settings engineSettings
+	adopted  bool
+}
+
+// load makes the maps, or takes over those of a running engine, and loads
+// fresh programs over them.
+func load(o Options, log *slog.Logger) (*engine, error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("lift the limit on locked memory: %w", err)
+	}
+	spec, err := loadEngine()
+	if err != nil {
+		return nil, fmt.Errorf("read the packet engine: %w", err)
+	}
+	maps, err := adopt(spec)
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{maps: maps, adopted: maps != nil}
+	if e.adopted {
+		err = e.readSettings()
+		e.compareSizes(o, log)
+	} else {
+		err = e.create(spec, o)
+	}
+	if err == nil {
+		err = e.loadDoors(o)
+	}
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *engine) readSettings() error {
+	if err := e.maps["setting"].Lookup(uint32(0), &e.settings); err != nil {
+		return fmt.Errorf("read the running engine's settings: %w", err)
+	}
+	if e.settings.Layout != layout {
+		return ErrLayout
+	}
+	return nil
+}
+
+func (e *engine) compareSizes(o Options, log *slog.Logger) {
+	if have, want := e.maps["conns4"].MaxEntries(), buckets(o.Connections); have != want {
+		log.Warn("connection table keeps its size until `weir down`", "from", have*2, "to", want*2)
+	}
+}
+
+// create makes the maps. They are made apart from the programs, so that both
+// doors replace theirs by these.
+func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
+	sizes := map[string]uint32{
+		"service_ids": uint32(o.Services), "services": uint32(o.Services) + 1, "sets": 2*uint32(o.Services) + 2,
+		"slots": 2*uint32(o.Destinations) + 1, "dests": uint32(o.Destinations) + 1, "lives": uint32(o.Destinations) + 1,
+		"stats": uint32(o.Destinations) + 1, "nexthops": uint32(o.Destinations) + 1,
+		"conns4": buckets(o.Connections), "conns6": buckets(o.Connections),
+		"half4": buckets(o.HalfOpen) / 2, "half6": buckets(o.HalfOpen) / 2,
+	}
+	e.maps = make(map[string]*ebpf.Map)
+	for name := range shared(spec) {
+		ms := spec.Maps[name]
+		if n, ok := sizes[name]; ok {
+			ms.MaxEntries = max(1, n)
+		}
+		m, err := ebpf.NewMap(ms)
+		if err != nil {
+			return fmt.Errorf("make map %s of %d entries: %w", name, ms.MaxEntries, err)
+		}
+		e.maps[name] = m
+	}
+	var seed [8]byte
+	rand.Read(seed[:]) // never fails (crypto/rand)
+	e.settings = engineSettings{
+		Layout: layout, Seed: binary.NativeEndian.Uint64(seed[:]), Timeout: o.timeouts(), Since: uint64(time.Now().Unix()),
+	}
+	if err := e.maps["setting"].Put(uint32(0), e.settings); err != nil {
+		return fmt.Errorf("write settings: %w", err)
+	}
+	return nil
+}
+
+func (e *engine) loadDoors(o Options) (err error) {
+	if e.tc, err = e.open(tcDoor); err != nil {
+		return err
+	}
+	if o.Mode == TC {
+		return nil
+	}
+	e.xdp, err = e.open(xdpDoor)
+	return err
+}
+
+// open loads one door's programs over the engine's maps.
+func (e *engine) open(d door) (*ebpf.Collection, error) {
+	spec, err := loadEngine()
+	if err != nil {
+		return nil, fmt.Errorf("read the packet engine: %w", err)
+	}
+	keep := make(map[string]*ebpf.ProgramSpec)
+	for _, name := range d.programs {
+		keep[name] = spec.Programs[name]
+	}
+	spec.Programs = keep
+	for name, value := range map[string]any{
+		"xdp": d.xdp, "explaining": d.explaining, "hash_seed": e.settings.Seed,
+		"conn_buckets": e.maps["conns4"].MaxEntries(), "half_buckets": e.maps["half4"].MaxEntries(),
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return nil, fmt.Errorf("set %s of the packet engine: %w", name, err)
+		}
+	}
+	for name, m := range e.maps {
+		spec.Maps[name].MaxEntries = m.MaxEntries()
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: e.maps})
+	var ve *ebpf.VerifierError
+	if errors.As(err, &ve) {
+		return nil, fmt.Errorf("the kernel refuses the packet engine (weir needs Linux 6.1 or newer): %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load the packet engine (root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, is needed): %w", err)
+	}
+	return coll, nil
+}
+
+func (e *engine) program(name string) *ebpf.Program {
+	if name == progXDP {
+		if e.xdp == nil {
+			return nil
+		}
+		return e.xdp.Programs[name]
+	}
+	return e.tc.Programs[name]
+}
+
+// close lets go of everything; what hangs on an interface lives on.
+func (e *engine) close() {
+	for _, c := range []*ebpf.Collection{e.tc, e.xdp} {
+		if c != nil {
+			c.Close()
+		}
+	}
+	closeMaps(e.maps)
+}

@@ -1,0 +1,134 @@
+package ebpf
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-lb/weir/internal/dataplane"
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+var (
+	_ dataplane.Dataplane = (*Plane)(nil)
+	_ dataplane.Observer  = (*Plane)(nil)
+)
+
+// A Plane is the eBPF data plane of one network namespace.
+type Plane struct {
+	opts   Options
+	log    *slog.Logger
+	engine *engine
+	writes atomic.Uint64
+
+	// mu guards the table and the paths. Changes come from one goroutine;
+	// readers and the sweeper are others.
+	mu    sync.Mutex
+	table table
+	paths map[netip.Addr]lvs.Path
+	hops  hops
+	bits  engineFilter
+	// base is what destinations counted before their numbers were freed.
+	base  map[lvs.ServiceKey]lvs.Counters
+	links map[int]lvs.Link
+	modes map[string]string
+	use   lvs.ConnectionUse
+}
+
+// Open loads the engine, or takes over the one a former weir left running in
+// this network namespace, with its services and connections. Packets flow
+// through a new engine once Reach has named interfaces.
+func Open(o Options, log *slog.Logger) (*Plane, error) {
+	if err := o.fill(); err != nil {
+		return nil, err
+	}
+	e, err := load(o, log)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plane{
+		opts: o, log: log, engine: e, paths: make(map[netip.Addr]lvs.Path), links: make(map[int]lvs.Link),
+		modes: make(map[string]string), base: make(map[lvs.ServiceKey]lvs.Counters),
+		table: table{
+			services: make(map[lvs.ServiceKey]*entry), dests: make(map[destKey]*dest),
+			serviceIDs: newNumbers(e.maps["services"].MaxEntries()),
+			destIDs:    newNumbers(e.maps["dests"].MaxEntries()),
+			slots:      newSpans(e.maps["slots"].MaxEntries()),
+		},
+		hops: newHops(e.maps["nexthops"].MaxEntries()),
+	}
+	if e.adopted {
+		if err := p.restore(); err != nil {
+			e.close()
+			return nil, fmt.Errorf("adopt the running packet engine: %w", err)
+		}
+		log.Info("packet engine adopted", "services", len(p.table.services), "destinations", len(p.table.dests))
+	}
+	if err := p.setTimeouts(); err != nil {
+		e.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// setTimeouts brings the timeouts of an adopted engine up to date.
+func (p *Plane) setTimeouts() error {
+	want := p.opts.timeouts()
+	if p.engine.settings.Timeout == want {
+		return nil
+	}
+	p.engine.settings.Timeout = want
+	return p.write("setting", uint32(0), p.engine.settings)
+}
+
+// Adopted tells whether Open found a running engine.
+func (p *Plane) Adopted() bool { return p.engine.adopted }
+
+// Close lets go of the engine. What hangs on interfaces keeps forwarding.
+func (p *Plane) Close() error {
+	p.engine.close()
+	return nil
+}
+
+// Plane implements dataplane.Observer.
+func (p *Plane) Plane() lvs.Plane {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return lvs.Plane{Name: "ebpf", Modes: maps.Clone(p.modes), Since: time.Unix(int64(p.engine.settings.Since), 0)}
+}
+
+// Writes is how many times a map was written, for tests of "nothing changed".
+func (p *Plane) Writes() uint64 { return p.writes.Load() }
+
+func (p *Plane) write(name string, key, value any) error {
+	p.writes.Add(1)
+	if err := p.engine.maps[name].Update(key, value, ebpf.UpdateAny); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+func (p *Plane) erase(name string, key any) error {
+	p.writes.Add(1)
+	if err := p.engine.maps[name].Delete(key); err != nil {
+		return fmt.Errorf("erase from %s: %w", name, err)
+	}
+	return nil
+}
+
+// wait returns when no packet can be looking at what was replaced before: the
+// global memory barrier of Linux waits for all readers the kernel protects.
+func (p *Plane) wait() {
+	const global = 1 // MEMBARRIER_CMD_GLOBAL
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 {
+		// Not with full dynticks. A program runs for microseconds.
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -1,0 +1,169 @@
+package ebpf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// hops gives destination addresses their next hops. Each address has its own,
+// so that a destination's entry never changes when its path does.
+type hops struct {
+	ids     *numbers
+	byAddr  map[netip.Addr]uint32
+	written map[uint32]engineNexthop
+}
+
+func newHops(size uint32) hops {
+	return hops{newNumbers(size), make(map[netip.Addr]uint32), make(map[uint32]engineNexthop)}
+}
+
+// nexthopFor is the number of the next hop to an address. Until Reach tells a
+// path its entry is empty, and the engine asks the kernel for every packet.
+func (p *Plane) nexthopFor(a netip.Addr) (uint32, error) {
+	if id := p.hops.byAddr[a]; id != 0 {
+		return id, nil
+	}
+	id, err := p.hops.ids.take()
+	if err != nil {
+		return 0, fmt.Errorf("no room for another next hop: %w", err)
+	}
+	p.hops.byAddr[a] = id
+	return id, p.writeHop(a)
+}
+
+func (p *Plane) writeHop(a netip.Addr) error {
+	id := p.hops.byAddr[a]
+	path := p.paths[a]
+	_, attached := p.links[path.Link]
+	want := nexthop(path, attached && p.modes[p.links[path.Link].Name] == "xdp")
+	if have, ok := p.hops.written[id]; ok && have == want {
+		return nil
+	}
+	p.hops.written[id] = want
+	return p.write("nexthops", id, want)
+}
+
+// Reach implements dataplane.Dataplane.
+func (p *Plane) Reach(_ context.Context, n lvs.Network) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	errs := []error{p.setLinks(n.Links)}
+	p.paths = maps.Clone(n.Paths)
+	for a := range p.hops.byAddr {
+		errs = append(errs, p.writeHop(a))
+	}
+	for key, d := range p.table.dests {
+		errs = append(errs, p.place(key, d))
+	}
+	return errors.Join(errs...)
+}
+
+// place says of a destination whether it is the director itself.
+func (p *Plane) place(key destKey, d *dest) error {
+	path, known := p.paths[key.addr.Addr()]
+	if !known {
+		return nil
+	}
+	want := d.written
+	want.Flags &^= destLocal
+	if path.Local || key.addr.Addr().IsLoopback() {
+		want.Flags |= destLocal
+	}
+	if want == d.written {
+		return nil
+	}
+	d.written = want
+	return p.write("dests", d.id, want)
+}
+
+func (p *Plane) setLinks(links []lvs.Link) error {
+	xdp := useXDP(p.opts.Mode, links)
+	mode := "tc"
+	if xdp {
+		mode = "xdp"
+	}
+	var errs []error
+	now := make(map[int]lvs.Link)
+	for _, l := range links {
+		have, known := p.links[l.Index]
+		if known && have == l && p.modes[l.Name] == mode {
+			now[l.Index] = l
+			continue
+		}
+		if err := p.setLink(l, xdp, known && have.Name == l.Name && p.modes[l.Name] == mode); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		now[l.Index] = l
+		p.modes[l.Name] = mode
+	}
+	for index, l := range p.links {
+		if _, stays := now[index]; !stays {
+			errs = append(errs, p.dropLink(l))
+			if !slices.ContainsFunc(links, func(o lvs.Link) bool { return o.Name == l.Name }) {
+				delete(p.modes, l.Name)
+			}
+		}
+	}
+	p.links = now
+	return errors.Join(errs...)
+}
+
+func (p *Plane) setLink(l lvs.Link, xdp, attached bool) error {
+	port := enginePort{Mac: l.MAC}
+	if xdp {
+		port.Flags = portXDPSend
+	}
+	if err := p.write("ports", uint32(l.Index), port); err != nil {
+		return err
+	}
+	if attached {
+		return nil // only its MAC or MTU changed
+	}
+	if err := p.attach(l, xdp); err != nil {
+		return err
+	}
+	p.log.Info("interface attached", "interface", l.Name, "mode", map[bool]string{true: "xdp", false: "tc"}[xdp])
+	return nil
+}
+
+// dropLink leaves an interface that is gone or was narrowed away.
+func (p *Plane) dropLink(l lvs.Link) error {
+	p.log.Info("interface left", "interface", l.Name)
+	return errors.Join(detach(l.Index), p.erase("ports", uint32(l.Index)))
+}
+
+// refilter brings the filter in front of all look-ups in line with the table.
+// A family without any service has no bits, so that what is left of its
+// connections goes to the stack, as in IPVS.
+func (p *Plane) refilter() error {
+	serves := make(map[lvs.Family]bool)
+	for k := range p.table.services {
+		serves[k.AF()] = true
+	}
+	var want engineFilter
+	set := func(a netip.Addr) {
+		bit := filterBit(a)
+		want.Bits[bit>>6] |= 1 << (bit & 63)
+	}
+	for k := range p.table.services {
+		set(k.Addr.Addr())
+	}
+	for k := range p.table.dests {
+		if serves[k.service.AF()] {
+			set(k.addr.Addr())
+			set(k.service.Addr.Addr())
+		}
+	}
+	if want == p.bits {
+		return nil
+	}
+	p.bits = want
+	return p.write("filters", uint32(0), want)
+}

@@ -1,0 +1,102 @@
+package ebpf
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// restore reads the table of a running engine back: services, destinations in
+// their order, those that are draining, next hops, interfaces.
+func (p *Plane) restore() error {
+	dests, err := p.readDests()
+	if err != nil {
+		return err
+	}
+	var (
+		key      engineServiceKey
+		id       uint32
+		services = make(map[uint32]bool)
+		runs     []span
+	)
+	it := p.engine.maps["service_ids"].Iterate()
+	for it.Next(&key, &id) {
+		e, err := p.readService(lvsKey(key), id, dests)
+		if err != nil {
+			return err
+		}
+		services[id] = true
+		runs = append(runs, e.slots)
+		p.table.services[e.svc.Key] = e
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("read services: %w", err)
+	}
+	p.table.serviceIDs.keep(services)
+	p.table.slots.keep(runs)
+	return p.restoreRest(dests)
+}
+
+func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
+	used := make(map[uint32]bool)
+	hops := make(map[uint32]bool)
+	for id, d := range dests {
+		used[id] = true
+		hops[d.Nexthop] = true
+		entry := &dest{id: id, written: d}
+		if d.Flags&destAvailable == 0 {
+			entry.gone = time.Now() // at the latest
+		}
+		p.table.dests[d.key()] = entry
+		p.hops.byAddr[d.key().addr.Addr()] = d.Nexthop
+	}
+	p.table.destIDs.keep(used)
+	p.hops.ids.keep(hops)
+	for id := range hops {
+		var n engineNexthop
+		if err := p.engine.maps["nexthops"].Lookup(id, &n); err != nil {
+			return fmt.Errorf("read next hop %d: %w", id, err)
+		}
+		p.hops.written[id] = n
+	}
+	if err := p.engine.maps["filters"].Lookup(uint32(0), &p.bits); err != nil {
+		return fmt.Errorf("read the filter: %w", err)
+	}
+	return nil
+}
+
+// readDests reads every destination there is, draining ones included.
+func (p *Plane) readDests() (map[uint32]engineDest, error) {
+	dests := make(map[uint32]engineDest)
+	err := scan(p.engine.maps["dests"], func(id uint32, d *engineDest) bool {
+		if d.Protocol != 0 {
+			dests[id] = *d
+		}
+		return true
+	})
+	return dests, err
+}
+
+func (p *Plane) readService(k lvs.ServiceKey, id uint32, dests map[uint32]engineDest) (*entry, error) {
+	var v engineService
+	if err := p.engine.maps["services"].Lookup(id, &v); err != nil {
+		return nil, fmt.Errorf("read service %s: %w", k, err)
+	}
+	var set engineSet
+	if err := p.engine.maps["sets"].Lookup(v.Set, &set); err != nil {
+		return nil, fmt.Errorf("read the set of %s: %w", k, err)
+	}
+	s := lvs.Service{
+		Key: k, Scheduler: lvsScheduler(set.Scheduler), SchedFlags: v.SchedFlags, OnePacket: v.OnePacket != 0,
+		Persistence: lvs.Persistence{Timeout: v.Persistence, Prefix: v.Prefix},
+	}
+	for i := range set.Count {
+		var slot engineSlot
+		if err := p.engine.maps["slots"].Lookup(set.First+i, &slot); err != nil {
+			return nil, fmt.Errorf("read a destination of %s: %w", k, err)
+		}
+		s.Destinations = append(s.Destinations, lvsDestination(dests[slot.Dest], slot.Weight))
+	}
+	return &entry{id: id, set: v.Set, slots: span{set.First, set.Count}, svc: s}, nil
+}

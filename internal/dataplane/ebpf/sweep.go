@@ -1,0 +1,93 @@
+package ebpf
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// A whole sweep takes about a second, in slices, so that expiry never holds a
+// processor for long.
+const (
+	sweepEvery = time.Second
+	slices64   = 64
+)
+
+var sweepTables = []struct {
+	table engineTable
+	name  string
+}{
+	{engineTableTABLE_CONNS4, "conns4"}, {engineTableTABLE_CONNS6, "conns6"},
+	{engineTableTABLE_HALF4, "half4"}, {engineTableTABLE_HALF6, "half6"},
+}
+
+// Run forgets outlived connections and drained destinations until ctx ends.
+func (p *Plane) Run(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery / slices64)
+	defer tick.Stop()
+	var use lvs.ConnectionUse
+	for slice := 0; ; slice = (slice + 1) % slices64 {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := p.sweepSlice(slice, &use); err != nil {
+			return err
+		}
+		if slice == slices64-1 {
+			p.finishSweep(use)
+			use = lvs.ConnectionUse{}
+			if err := p.forget(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (p *Plane) String() string { return "expiry" }
+
+func (p *Plane) finishSweep(use lvs.ConnectionUse) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	use.Size = p.size()
+	p.use = use
+}
+
+// size is the room there is, both families together.
+func (p *Plane) size() int {
+	n := 0
+	for _, name := range []string{"conns4", "conns6"} {
+		n += int(p.engine.maps[name].MaxEntries()) * 2 // half of four ways
+	}
+	return n
+}
+
+// sweepSlice forgets what is outlived in one slice of every table.
+func (p *Plane) sweepSlice(slice int, use *lvs.ConnectionUse) error {
+	for _, t := range sweepTables {
+		all := int(p.engine.maps[t.name].MaxEntries())
+		from, to := all*slice/slices64, all*(slice+1)/slices64
+		if from == to {
+			continue
+		}
+		job := engineSweep{Table: t.table, From: uint32(from), Count: uint32(to - from)}
+		if err := p.sweep(&job); err != nil {
+			return fmt.Errorf("sweep %s: %w", t.name, err)
+		}
+		use.Used += int(job.Used)
+		if t.table >= engineTableTABLE_HALF4 {
+			use.Half += int(job.Used)
+		}
+	}
+	return nil
+}
+
+func (p *Plane) sweep(job *engineSweep) error {
+	_, err := p.engine.tc.Programs["weir_sweep"].Run(&ebpf.RunOptions{Context: job, ContextOut: job})
+	return err
+}

@@ -1,0 +1,29 @@
+package ebpf
+
+import "github.com/weir-lb/weir/internal/lvs"
+
+// verdictNames are the fates of packets by their numbers in verdict.h, with
+// what an operator should think when one rises. docs/packet.md says more.
+var verdictNames = [engineVerdictV_COUNT]lvs.PacketVerdict{
+	engineVerdictV_NOT_OURS:       {Name: "not-ours", Help: "passed on: neither to a service nor from a real server"},
+	engineVerdictV_MALFORMED:      {Name: "malformed", Help: "passed on: headers do not fit the packet; the stack drops it"},
+	engineVerdictV_NO_SERVICE:     {Name: "no-service", Help: "passed on: to a service's address, but not to a service"},
+	engineVerdictV_NOT_OPENING:    {Name: "not-opening", Help: "passed on: of no known connection, and cannot open one; the stack answers TCP with RST"},
+	engineVerdictV_DEFERRED:       {Name: "deferred", Help: "passed on: the stack answers it itself, mostly a hop count that ends here"},
+	engineVerdictV_FORWARDED:      {Name: "forwarded", Help: "requests sent to real servers"},
+	engineVerdictV_LOCAL:          {Name: "local", Help: "requests given to the director itself"},
+	engineVerdictV_REPLIED:        {Name: "replied", Help: "answers of real servers sent to clients"},
+	engineVerdictV_REPLIED_LOCAL:  {Name: "replied-local", Help: "answers of the director itself"},
+	engineVerdictV_ICMP_FORWARDED: {Name: "icmp-forwarded", Help: "ICMP errors carried to the party they belong to"},
+	engineVerdictV_NO_DESTINATION: {Name: "no-destination", Drop: true, Help: "nobody may take a new connection: all real servers are down, quiesced or full; answered with port unreachable"},
+	engineVerdictV_TTL_EXCEEDED:   {Name: "ttl-exceeded", Drop: true, Help: "hop count ended at the director; a rise means a routing loop"},
+	engineVerdictV_TOO_BIG:        {Name: "too-big", Drop: true, Help: "larger than the path to the real server; answered so that the client sends smaller ones"},
+	engineVerdictV_DEST_GONE:      {Name: "destination-gone", Drop: true, Help: "of a connection whose real server was removed; quiesce before removing"},
+	engineVerdictV_TABLE_FULL:     {Name: "table-full", Drop: true, Help: "no room for a new connection; raise engine.connections"},
+	engineVerdictV_NO_ROUTE:       {Name: "no-route", Drop: true, Help: "no route to the real server, or back to the client"},
+	engineVerdictV_FORWARDING_OFF: {Name: "forwarding-off", Drop: true, Help: "answers cannot be routed: set net.ipv4.ip_forward (net.ipv6.conf.all.forwarding) to 1"},
+	engineVerdictV_FRAGMENT_LOST:  {Name: "fragment-lost", Help: "passed on: a later fragment that came before its first one"},
+	engineVerdictV_LOOPBACK:       {Name: "loopback", Drop: true, Help: "masquerading to a loopback address for another host cannot work; use gate, or an address of the director"},
+	engineVerdictV_ICMP_LIMITED:   {Name: "icmp-limited", Drop: true, Help: "dropped without the ICMP answer: more than 1,000 a second on one processor"},
+	engineVerdictV_HELPER:         {Name: "helper-failed", Drop: true, Help: "the kernel refused to change the packet; memory is short"},
+}
