@@ -1,0 +1,77 @@
+// Command weir is Linux Virtual Server in one program. This package picks the
+// command and wires the daemon; what there is to know is in the rooms under
+// internal. It decides nothing itself.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/cli"
+)
+
+// version is set by the linker when a release is built.
+var version string
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	env := cli.Env{
+		Stdin:    os.Stdin,
+		Stdout:   os.Stdout,
+		Stderr:   os.Stderr,
+		Getenv:   os.Getenv,
+		Terminal: terminal(os.Stdout),
+		Version:  versionText(),
+		Socket:   client.SocketPath(),
+		Names:    cli.SystemNames(ctx),
+		Remove:   removeEngine,
+		Gone:     gone,
+	}
+	env.Run = func(ctx context.Context, o cli.RunOptions) error {
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		return runDaemon(ctx, system(env, o, hangup))
+	}
+	return cli.Main(ctx, env, args)
+}
+
+func terminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// versionText is the release, or else the revision the sources were at.
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	revision, changed := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value[:min(len(s.Value), 12)]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = "+"
+		}
+	}
+	if revision == "" {
+		return "development"
+	}
+	return "development-" + revision + changed
+}

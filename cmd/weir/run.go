@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weir-lb/weir/internal/api"
+	"github.com/weir-lb/weir/internal/cli"
+	"github.com/weir-lb/weir/internal/config"
+	"github.com/weir-lb/weir/internal/dataplane"
+	"github.com/weir-lb/weir/internal/dataplane/ebpf"
+	"github.com/weir-lb/weir/internal/director"
+	"github.com/weir-lb/weir/internal/health"
+	"github.com/weir-lb/weir/internal/lvs"
+	"github.com/weir-lb/weir/internal/netif"
+)
+
+// A plane is what the daemon needs of a data plane.
+type plane interface {
+	dataplane.Dataplane
+	dataplane.Observer
+	Run(ctx context.Context) error // housekeeping, until ctx ends
+	Close() error                  // leaves packets flowing
+}
+
+// A watcher is what the daemon needs of the network room.
+type watcher interface {
+	director.Watcher
+	Run(ctx context.Context, told func(lvs.Network)) error
+}
+
+// A machinery is the part of the daemon that differs under test.
+type machinery struct {
+	cli.RunOptions
+	env     cli.Env
+	lock    string
+	hangup  <-chan os.Signal
+	notify  func(state string) // to the service manager
+	journal bool               // standard error is the journal
+	open    func(config.Engine, *slog.Logger) (plane, error)
+	remove  func() error // takes away what an open and closed plane leaves standing
+	watch   func(config.Engine, *slog.Logger) watcher
+}
+
+func system(env cli.Env, o cli.RunOptions, hangup <-chan os.Signal) machinery {
+	return machinery{RunOptions: o, env: env, lock: lockName, hangup: hangup, notify: notify,
+		journal: isJournal(os.Stderr, os.Getenv("JOURNAL_STREAM")), open: openEngine, remove: ebpf.Remove,
+		watch: func(e config.Engine, log *slog.Logger) watcher {
+			return netif.NewWatcher(log, netif.Options{Interfaces: e.Interfaces})
+		}}
+}
+
+// errDown ends a daemon that was asked to take everything away.
+var errDown = errors.New("asked to go down")
+
+// runDaemon builds the rooms in order, runs them until the first ends, and
+// leaves packets flowing unless it was asked to go down.
+func runDaemon(ctx context.Context, m machinery) error {
+	held, err := lock(m.lock)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+
+	cfg, hash, problems, err := read(m)
+	if err = errors.Join(err, problems.Err()); err != nil {
+		return err
+	}
+	file, err := openLog(cfg.LogFile)
+	if err != nil {
+		return err
+	}
+	log := m.logger(cfg, file)
+	tell(log, problems)
+
+	dp, err := m.open(cfg.Engine, log.With("room", "dataplane"))
+	if err != nil {
+		return err
+	}
+	l, err := api.Listen(m.Socket)
+	if err != nil {
+		return errors.Join(err, dp.Close())
+	}
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	g, ctx := errgroup.WithContext(ctx)
+	// The director does not exist yet when its two informants are made.
+	var d *director.Director
+	monitor := health.NewMonitor(log.With("room", "health"), func(v lvs.Verdict) { d.Judge(v) })
+	network := m.watch(cfg.Engine, log.With("room", "netif"))
+	d = director.New(director.Options{Plane: dp, Describe: dp.Plane, Monitor: monitor, Watcher: network,
+		Log: log.With("room", "director")})
+	r := newReloader(m, d, log, cfg, hash, file)
+	handler := api.Handler(api.Options{Director: d, Observer: dp, Version: m.env.Version, PID: os.Getpid(),
+		Started: time.Now(), Reload: r.ask, Refused: r.refused,
+		Down: func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
+
+	log.Info("weir starts", "version", m.env.Version, "file", m.File, "dataplane", dp.Plane().Name)
+	d.Configure(cfg, m.File)
+	g.Go(func() error { return d.Run(ctx) })
+	g.Go(func() error { return monitor.Run(ctx) })
+	g.Go(func() error { return network.Run(ctx, d.Reach) })
+	g.Go(func() error { return dp.Run(ctx) })
+	g.Go(func() error { return api.Serve(ctx, l, handler) })
+	g.Go(func() error { return r.run(ctx) })
+	g.Go(func() error { return m.ready(ctx, d) })
+	g.Go(func() error { return m.watchdog(ctx, d) })
+	err = g.Wait()
+	m.notify("STOPPING=1")
+	return errors.Join(err, m.leave(dp, log, errors.Is(context.Cause(ctx), errDown), r.kept()))
+}
+
+// logger writes to the configured file, or else to standard error.
+func (m machinery) logger(cfg config.Config, file *logFile) *slog.Logger {
+	var w io.Writer = m.env.Stderr
+	if file != nil {
+		w = file
+	}
+	log := newLog(w, file == nil && m.journal)
+	if cfg.LogFile != "" && file == nil {
+		log.Warn("logging to standard error", "why", fmt.Sprintf("%q is a syslog facility or no absolute path", cfg.LogFile))
+	}
+	return log
+}
+
+// leave ends the life of this process's hold on the data plane.
+func (m machinery) leave(dp plane, log *slog.Logger, down bool, kept []lvs.ServiceKey) error {
+	if !down {
+		log.Info("weir ends and packets flow on", "why", "the next weir goes on from here; weir down takes the table away")
+		return dp.Close()
+	}
+	if len(kept) == 0 {
+		log.Info("weir ends and takes its table away")
+		return errors.Join(dp.Close(), m.remove())
+	}
+	log.Info("weir ends and takes its table away", "but", fmt.Sprintf("%d services stay as configured", len(kept)))
+	return errors.Join(dropBut(dp, kept), dp.Close())
+}
+
+func dropBut(dp plane, kept []lvs.ServiceKey) error {
+	keep := map[lvs.ServiceKey]bool{}
+	for _, k := range kept {
+		keep[k] = true
+	}
+	ctx := context.Background() // the daemon's own has ended
+	var gone []lvs.ServiceKey
+	for s, err := range dp.Installed(ctx) {
+		if err != nil {
+			return err
+		}
+		if !keep[s.Key] {
+			gone = append(gone, s.Key)
+		}
+	}
+	var errs []error
+	for _, k := range gone {
+		errs = append(errs, dp.Drop(ctx, k))
+	}
+	return errors.Join(errs...)
+}
