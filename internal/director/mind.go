@@ -28,6 +28,7 @@ type mind struct {
 	changed bool // the configuration has not been applied whole yet
 	adopted bool // what it asks of other rooms has been told them
 	applied time.Time
+	steps   int // done since the configuration arrived
 	waiters []chan error
 	answers map[lvs.ServiceKey]time.Time // until when a service waits for its first answers
 
@@ -53,7 +54,7 @@ func (m *mind) configure(cfg config.Config, from string, done chan error) {
 	m.in.Config, m.in.Configured = cfg, true
 	m.from, m.changed, m.adopted = from, true, false
 	m.waiters = append(m.waiters, done)
-	m.backoff, m.retry = 0, time.Time{}
+	m.steps, m.backoff, m.retry = 0, 0, time.Time{}
 }
 
 func (m *mind) reach(n lvs.Network) { m.network, m.known, m.reached = n, true, false }
@@ -75,7 +76,7 @@ func (m *mind) next(now time.Time) time.Duration {
 // arrive brings the data plane to what should be, or as near as it lets us,
 // and comes back later for the rest.
 func (m *mind) arrive(ctx context.Context) {
-	steps, err := m.try(ctx)
+	err := m.try(ctx)
 	if ctx.Err() != nil {
 		return // told to stop halfway: no problem of the data plane
 	}
@@ -86,16 +87,16 @@ func (m *mind) arrive(ctx context.Context) {
 	}
 	if m.changed && (m.known || m.d.o.Watcher == nil) {
 		m.changed, m.applied = false, time.Now()
-		m.d.log.Info("configuration applied", "file", m.from, "services", len(m.in.Config.Services), "changes", steps)
-		m.event("configuration", lvs.ServiceKey{}, netip.AddrPort{}, fmt.Sprintf("applied %s: %d services", m.from, len(m.in.Config.Services)))
+		m.d.log.Info("configuration applied", "file", m.from, "services", len(m.in.Config.Services), "changes", m.steps)
+		m.event("configuration", lvs.ServiceKey{}, netip.AddrPort{}, fmt.Sprintf("applied %s, %d changes", m.from, m.steps))
 		m.answer(nil)
 	}
 }
 
-func (m *mind) try(ctx context.Context) (steps int, err error) {
+func (m *mind) try(ctx context.Context) (err error) {
 	if !m.read {
 		if m.installed, err = m.look(ctx); err != nil {
-			return 0, fmt.Errorf("read the data plane: %w", err)
+			return fmt.Errorf("read the data plane: %w", err)
 		}
 		m.read = true
 	}
@@ -106,9 +107,7 @@ func (m *mind) try(ctx context.Context) (steps int, err error) {
 	m.patience(time.Now())
 	m.wanted = plan.Desired(m.in)
 	m.tellFallback()
-	errs := []error{m.applyNetwork(ctx)}
-	steps, err = m.applyTable(ctx)
-	return steps, errors.Join(append(errs, err)...)
+	return errors.Join(m.applyNetwork(ctx), m.applyTable(ctx))
 }
 
 func (m *mind) look(ctx context.Context) (all []lvs.Service, err error) {
@@ -177,7 +176,7 @@ func (m *mind) applyNetwork(ctx context.Context) error {
 // applyTable does every step it can: one refused service must not keep the
 // others from changing. After a refusal the book is opened anew, since nobody
 // knows how much of the step was done.
-func (m *mind) applyTable(ctx context.Context) (done int, err error) {
+func (m *mind) applyTable(ctx context.Context) error {
 	var errs []error
 	for _, s := range plan.Diff(m.installed, m.wanted) {
 		if err := m.do(ctx, s); err != nil {
@@ -185,11 +184,11 @@ func (m *mind) applyTable(ctx context.Context) (done int, err error) {
 			m.read = false
 			continue
 		}
-		done++
+		m.steps++
 		m.book(s)
 		m.d.log.Debug("table changed", "service", s.Service.Key.String(), "step", s.String())
 	}
-	return done, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 func (m *mind) do(ctx context.Context, s plan.Step) error {

@@ -12,21 +12,21 @@ const runDir = "/run/weir"
 // one weir for each namespace, so namespaces that share a file system must
 // not share the path.
 func SocketPath() string {
-	self, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		return socketPath("", "")
-	}
+	self, _ := os.Readlink("/proc/self/ns/net")
 	first, err := os.Readlink("/proc/1/ns/net")
-	if err != nil {
-		first = self // not to be seen without privileges: the usual place
+	if err != nil && os.Geteuid() != 0 {
+		first = self // hidden from the unprivileged, who cannot connect anyway
 	}
 	return socketPath(self, first)
 }
 
+// socketPath is the usual place if self is the first namespace of all. Where
+// even root cannot see which one that is, the place tells the namespaces
+// apart all the same.
 func socketPath(self, first string) string {
-	if self == first {
+	inode := strings.TrimSuffix(strings.TrimPrefix(self, "net:["), "]")
+	if self == first || inode == "" {
 		return filepath.Join(runDir, "weir.sock")
 	}
-	inode := strings.TrimSuffix(strings.TrimPrefix(self, "net:["), "]")
 	return filepath.Join(runDir, "netns-"+inode, "weir.sock")
 }
