@@ -135,7 +135,8 @@ type Problem struct {
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
 	Errors []struct {
-		Message string `json:"message"`
+		Message  string `json:"message"`
+		Location string `json:"location"` // query.limit
 	} `json:"errors"`
 }
 
@@ -154,7 +155,11 @@ func (p *Problem) Error() string {
 		text = p.Title
 	}
 	for _, e := range p.Errors {
-		text += "\n" + e.Message
+		text += "\n"
+		if _, name, ok := strings.Cut(e.Location, "."); ok {
+			text += name + ": "
+		}
+		text += e.Message
 	}
 	return text
 }

@@ -1,0 +1,236 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/config"
+	"github.com/weir-lb/weir/internal/dataplane/memory"
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+var (
+	web  = lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddrPort("192.0.2.1:80")}
+	one  = netip.MustParseAddrPort("10.0.0.1:80")
+	two  = netip.MustParseAddrPort("10.0.0.2:80")
+	sad  = netip.MustParseAddrPort("127.0.0.1:80")
+	then = time.Unix(1000, 0).UTC()
+)
+
+// A fakeDirector shows one picture.
+type fakeDirector struct {
+	events atomic.Pointer[[]lvs.Event]
+	told   chan struct{}
+}
+
+func (d *fakeDirector) happen(es ...lvs.Event) { d.events.Store(&es) }
+
+func (d *fakeDirector) Told() <-chan struct{} { return d.told }
+
+func (d *fakeDirector) Events(since time.Time) (out []lvs.Event) {
+	all := d.events.Load()
+	if all == nil {
+		return nil
+	}
+	for _, e := range *all {
+		if e.At.After(since) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (d *fakeDirector) Snapshot() *lvs.Snapshot {
+	return &lvs.Snapshot{Configured: true, Config: "weir.yaml", Fallback: map[lvs.ServiceKey]bool{web: true},
+		Installed: []lvs.Service{{Key: web, Scheduler: lvs.WLC, Destinations: []lvs.Destination{
+			{Addr: sad, Forward: lvs.DirectRoute, Weight: 1}, {Addr: one, Weight: 0}}}},
+		Health: map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health{web: {
+			one: {Checked: true, Reason: lvs.ReasonRefused, Why: "connection refused", Since: then},
+			two: {Reason: lvs.ReasonUnchecked, Why: "not checked yet"}}}}
+}
+
+// serve runs the API on a socket of its own and gives a client of it.
+func serve(t *testing.T, o Options) (*client.Client, string) {
+	path := filepath.Join(t.TempDir(), "run", "weir.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, Handler(o)) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket is left behind: %v", err)
+		}
+	})
+	return client.New(path), path
+}
+
+func options() Options {
+	dp := memory.New()
+	dp.Connect(
+		lvs.Connection{Protocol: lvs.TCP, Client: netip.MustParseAddrPort("203.0.113.7:4000"), Virtual: web.Addr, Destination: one, State: lvs.StateEstablished, Expires: 90 * time.Second},
+		lvs.Connection{Protocol: lvs.UDP, Client: netip.MustParseAddrPort("198.51.100.9:53"), Virtual: web.Addr, Destination: two})
+	return Options{Director: &fakeDirector{told: make(chan struct{})}, Observer: dp, Version: "1.2"}
+}
+
+func TestBadQuestions(t *testing.T) {
+	c, _ := serve(t, options())
+	for _, tt := range []struct {
+		name string
+		q    client.ConnectionQuery
+		want string
+	}{
+		{"no limit", client.ConnectionQuery{}, "limit"},
+		{"too large", client.ConnectionQuery{Limit: 1e6}, "limit"},
+		{"client", client.ConnectionQuery{Limit: 1, Client: "x"}, "neither an address nor a prefix"},
+		{"service", client.ConnectionQuery{Limit: 1, Service: "x:y"}, "service: "},
+		{"destination", client.ConnectionQuery{Limit: 1, Destination: "10.0.0.1:99999"}, "destination: "},
+		{"protocol", client.ConnectionQuery{Limit: 1, Protocol: "icmp"}, "protocol"},
+	} {
+		_, err := c.Connections(t.Context(), tt.q)
+		var p *client.Problem
+		if !errors.As(err, &p) || p.Status != http.StatusUnprocessableEntity || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+func TestConnections(t *testing.T) {
+	c, _ := serve(t, options())
+	for _, tt := range []struct {
+		name string
+		q    client.ConnectionQuery
+		n    int
+		more bool
+	}{
+		{"all", client.ConnectionQuery{Limit: 10}, 2, false},
+		{"limited", client.ConnectionQuery{Limit: 1}, 1, true},
+		{"exactly the limit", client.ConnectionQuery{Limit: 2}, 2, false},
+		{"prefix", client.ConnectionQuery{Limit: 10, Client: "203.0.113.0/24"}, 1, false},
+		{"address", client.ConnectionQuery{Limit: 10, Client: "203.0.113.8"}, 0, false},
+		{"destination without port", client.ConnectionQuery{Limit: 10, Destination: "10.0.0.2"}, 1, false},
+		{"service with port", client.ConnectionQuery{Limit: 10, Service: "192.0.2.1:80"}, 2, false},
+		{"state", client.ConnectionQuery{Limit: 10, State: "established"}, 1, false},
+		{"protocol", client.ConnectionQuery{Limit: 10, Protocol: "udp"}, 1, false},
+	} {
+		got, err := c.Connections(t.Context(), tt.q)
+		if err != nil || len(got.Connections) != tt.n || got.More != tt.more {
+			t.Errorf("%s: %+v, %v", tt.name, got, err)
+		}
+	}
+}
+
+func TestPictures(t *testing.T) {
+	c, path := serve(t, options())
+	s, err := c.Status(t.Context())
+	if err != nil || s.Version != "1.2" || s.Services != 1 || s.Down != 2 || s.Up != 0 || s.Fallbacks != 1 {
+		t.Errorf("status %+v, %v", s, err)
+	}
+	ss, err := c.Services(t.Context())
+	if err != nil || len(ss) != 1 {
+		t.Fatalf("services %+v, %v", ss, err)
+	}
+	var lines []string
+	for _, d := range ss[0].Destinations {
+		lines = append(lines, strings.Join([]string{d.Destination, d.Forward, d.Health, d.Why}, "|"))
+	}
+	want := "127.0.0.1:80|gate|fallback| 10.0.0.1:80|masq|down|connection refused 10.0.0.2:80||unchecked|not checked yet"
+	if got := strings.Join(lines, " "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("socket %v, %v", info.Mode(), err)
+	}
+}
+
+func TestEventsAreWaitedFor(t *testing.T) {
+	o := options()
+	d := &fakeDirector{told: make(chan struct{})}
+	d.happen(lvs.Event{At: then, Kind: "old"})
+	o.Director = d
+	c, _ := serve(t, o)
+	if es, err := c.Events(t.Context(), time.Time{}, 0); err != nil || len(es) != 1 {
+		t.Errorf("all: %v, %v", es, err)
+	}
+	if es, err := c.Events(t.Context(), then, 0); err != nil || len(es) != 0 {
+		t.Errorf("since: %v, %v", es, err)
+	}
+	go func() {
+		d.happen(lvs.Event{At: then.Add(1), Kind: "new"})
+		close(d.told)
+	}()
+	if es, err := c.Events(t.Context(), then, time.Minute); err != nil || len(es) != 1 || es[0].Kind != "new" {
+		t.Errorf("waited: %v, %v", es, err)
+	}
+}
+
+func TestARefusedReload(t *testing.T) {
+	o := options()
+	var ps config.Problems = []config.Problem{{Place: config.Place{File: "f", Line: 3}, Text: "bad"}, {Text: "odd", Warning: true}}
+	o.Reload = func(context.Context) (string, config.Problems, error) { return "f", ps, ps.Err() }
+	c, _ := serve(t, o)
+	_, err := c.Reload(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "\nf:3: bad") || strings.Contains(err.Error(), "odd") {
+		t.Errorf("refusal %v", err)
+	}
+	o.Reload = func(context.Context) (string, config.Problems, error) { return "f", ps[1:], nil }
+	c, _ = serve(t, o)
+	if r, err := c.Reload(t.Context()); err != nil || len(r.Warnings) != 1 {
+		t.Errorf("reloaded %+v, %v", r, err)
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	_, err := client.New(filepath.Join(t.TempDir(), "none")).Status(t.Context())
+	if !errors.Is(err, client.ErrNotRunning) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAStaleSocketIsReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "weir.sock")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The description is served, names every question, and is JSON.
+func TestOpenAPI(t *testing.T) {
+	r, w := httptest.NewRequest(http.MethodGet, "/openapi.json", nil), httptest.NewRecorder()
+	Handler(options()).ServeHTTP(w, r)
+	var doc struct{ Paths map[string]any }
+	b, _ := io.ReadAll(w.Body)
+	if err := json.Unmarshal(b, &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"/v1/status", "/v1/services", "/v1/connections", "/v1/totals", "/v1/events", "/v1/reload", "/v1/down"} {
+		if doc.Paths[p] == nil {
+			t.Errorf("%s is not described", p)
+		}
+	}
+}
