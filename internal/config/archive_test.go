@@ -13,7 +13,7 @@ type archive struct {
 	sections [][2]string // name, text
 }
 
-func readArchive(t *testing.T, file string) *archive {
+func readArchive(t testing.TB, file string) *archive {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -42,7 +42,7 @@ func (a *archive) section(name string) string {
 	return ""
 }
 
-func (a *archive) write(t *testing.T, file string) {
+func (a *archive) write(t testing.TB, file string) {
 	t.Helper()
 	text := a.comment
 	for _, s := range a.sections {
