@@ -94,6 +94,13 @@ func wire(a, b Port, o WireOptions) error {
 	if err := a.Host.link.LinkAdd(veth); err != nil {
 		return err
 	}
+	// Offloads first, on both ends: a veth finds out when it comes up whether
+	// its peer takes redirected XDP packets, and never again.
+	for _, p := range []Port{a, b} {
+		if err := p.offload(o); err != nil {
+			return err
+		}
+	}
 	for _, p := range []Port{a, b} {
 		if err := p.set(o); err != nil {
 			return err
@@ -102,14 +109,16 @@ func wire(a, b Port, o WireOptions) error {
 	return nil
 }
 
+func (p Port) offload(o WireOptions) error {
+	if !o.NoOffload {
+		return nil
+	}
+	return p.Host.noOffload(p.Name)
+}
+
 func (p Port) set(o WireOptions) error {
 	if o.MTU != 0 {
 		if err := p.Host.MTU(p.Name, o.MTU); err != nil {
-			return err
-		}
-	}
-	if o.NoOffload {
-		if err := p.Host.noOffload(p.Name); err != nil {
 			return err
 		}
 	}

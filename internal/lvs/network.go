@@ -11,6 +11,9 @@ type Link struct {
 	Kind   string // "" for hardware, else the kernel's word: veth, vlan, bridge, bond …
 	Driver string // what drives it natively ("veth", "ixgbe"); empty if unknown
 	XDP    bool   // the driver runs XDP natively and may be trusted with it
+	// XDPSend tells whether the interface takes packets sent from XDP now. A
+	// veth does only while its peer has GRO or an XDP program.
+	XDPSend bool
 }
 
 // A Path is how the director reaches one destination address: the interface,

@@ -74,7 +74,12 @@ func (k *kernel) describe(l netlink.Link) lvs.Link {
 	if info, err := unix.IoctlGetEthtoolDrvinfo(k.control, a.Name); err == nil {
 		link.Driver = unix.ByteSliceToString(info.Driver[:])
 	}
-	link.XDP = link.Kind == "" && !slices.Contains(unfinished, link.Driver) && k.redirects(a.Index)
+	bits, known := k.features(a.Index)
+	link.XDP = link.Kind == "" && !slices.Contains(unfinished, link.Driver) && bits&neededXDP == neededXDP
+	// Where the kernel cannot say, hardware that was told to use XDP is
+	// believed to send, and a virtual device is not: XDP then leaves what
+	// would go there to tc.
+	link.XDPSend = bits&xdpTransmit != 0 || !known && link.Kind == ""
 	return link
 }
 

@@ -36,19 +36,20 @@ func (h genlHeader) Len() int { return 4 }
 // Serialize is nl.NetlinkRequestData's.
 func (h genlHeader) Serialize() []byte { return []byte{h.command, h.version, 0, 0} }
 
-// redirects asks the kernel what the driver of an interface can do.
-func (k *kernel) redirects(index int) bool {
+// features asks the kernel what the driver of an interface can do with XDP;
+// unknown before Linux 6.3.
+func (k *kernel) features(index int) (bits uint64, known bool) {
 	if k.netdev == 0 {
-		return false
+		return 0, false
 	}
 	req := k.request(int(k.netdev), 0)
 	req.AddData(genlHeader{netdevGet, netdevVersion})
 	req.AddData(nl.NewRtAttr(netdevIndex, nl.Uint32Attr(uint32(index))))
 	answers, err := req.Execute(unix.NETLINK_GENERIC, 0)
 	if err != nil || len(answers) != 1 {
-		return false
+		return 0, false
 	}
-	return xdpFeatures(answers[0])&neededXDP == neededXDP
+	return xdpFeatures(answers[0]), true
 }
 
 // xdpFeatures reads the answer to a question about one device.

@@ -94,8 +94,7 @@ static __always_inline int obstacle(const struct packet *p, const struct dest *d
 		return xdp ? V_DEFERRED : V_TTL_EXCEEDED;
 	if (n->mtu && p->segment > n->mtu)
 		return xdp ? V_DEFERRED : V_TOO_BIG;
-	if (xdp && !((n->flags & NEXTHOP_RESOLVED) &&
-			((n->flags & NEXTHOP_XDP) || n->ifindex == ingress_index(p))))
+	if (xdp && (n->flags & (NEXTHOP_RESOLVED | NEXTHOP_XDP)) != (NEXTHOP_RESOLVED | NEXTHOP_XDP))
 		return V_DEFERRED;
 	if (!xdp && !n->ifindex && !reachable(p, d))
 		return V_NO_ROUTE;

@@ -51,13 +51,10 @@ static __always_inline int redirect_neigh(__u32 ifindex, bool v6, const struct a
 }
 
 /* Could XDP send to this interface? */
-static __always_inline bool xdp_sends(const struct packet *p, __u32 ifindex)
+static __always_inline bool xdp_sends(__u32 ifindex)
 {
-	struct port *port;
+	struct port *port = bpf_map_lookup_elem(&ports, &ifindex);
 
-	if (ifindex == ingress_index(p))
-		return true;
-	port = bpf_map_lookup_elem(&ports, &ifindex);
 	return port && (port->flags & PORT_XDP_SEND);
 }
 
@@ -105,7 +102,7 @@ static __noinline int find_way(const struct packet *p, const struct addr *from, 
 		__builtin_memcpy(w->via.w, fib.ipv6_dst, sizeof(w->via.w));
 	else
 		map4(&w->via, fib.ipv4_dst);
-	if (xdp && (!w->neigh || !xdp_sends(p, w->ifindex)))
+	if (xdp && (!w->neigh || !xdp_sends(w->ifindex)))
 		return V_DEFERRED;
 	return V_NONE;
 }

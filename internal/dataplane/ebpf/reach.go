@@ -40,8 +40,7 @@ func (p *Plane) nexthopFor(a netip.Addr) (uint32, error) {
 func (p *Plane) writeHop(a netip.Addr) error {
 	id := p.hops.byAddr[a]
 	path := p.paths[a]
-	_, attached := p.links[path.Link]
-	want := nexthop(path, attached && p.modes[p.links[path.Link].Name] == "xdp")
+	want := nexthop(path, p.links[path.Link].XDPSend)
 	if have, ok := p.hops.written[id]; ok && have == want {
 		return nil
 	}
@@ -117,7 +116,7 @@ func (p *Plane) setLinks(links []lvs.Link) error {
 
 func (p *Plane) setLink(l lvs.Link, xdp, attached bool) error {
 	port := enginePort{Mac: l.MAC}
-	if xdp {
+	if l.XDPSend {
 		port.Flags = portXDPSend
 	}
 	if err := p.write("ports", uint32(l.Index), port); err != nil {
