@@ -103,3 +103,10 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestTooLarge(t *testing.T) {
+	_, problems := ldirectord.Read("in.cf", make([]byte, config.MaxText+1), names)
+	if err := problems.Err(); err == nil || err.Error() != "in.cf: the file is larger than 16 MiB" {
+		t.Errorf("have %v", err)
+	}
+}
