@@ -37,14 +37,17 @@ func Listen(path string) (net.Listener, error) {
 	return socket{l, path}, nil
 }
 
-// A socket removes its file when it is closed.
+// A socket removes its file when it is closed, and the directory if that was
+// all there was in it.
 type socket struct {
 	net.Listener
 	path string
 }
 
 func (s socket) Close() error {
-	return errors.Join(s.Listener.Close(), os.Remove(s.path))
+	err := errors.Join(s.Listener.Close(), os.Remove(s.path))
+	_ = os.Remove(filepath.Dir(s.path)) // refused while anything is in it
+	return err
 }
 
 // Serve answers on l until ctx ends, then lets answers under way finish for
