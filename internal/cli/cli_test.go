@@ -162,6 +162,23 @@ func TestDiffAgainstARunningWeir(t *testing.T) {
 	}
 }
 
+// What the running weir would not do is not shown: no fallback for a service
+// that has not been asked yet, and a fallback that becomes a real server
+// serves on until its first answer.
+func TestDiffThinksAsTheDirectorDoes(t *testing.T) {
+	s := newShell(t)
+	s.weir(map[string]any{"/v1/services": []client.Service{
+		{Service: "-t 192.0.2.1:80", Scheduler: "wlc", Fallback: true, Destinations: []client.Destination{
+			{Destination: "10.0.0.1:80", Forward: "masq", Weight: 1, Installed: true, Health: "fallback"}}}}})
+	again := strings.ReplaceAll(strings.SplitAfterN(good, "\n", 3)[2], "192.0.2.1", "192.0.2.2")
+	want := `-e -t 192.0.2.1:80 -r 10.0.0.1:80 -m -w 3
+-A -t 192.0.2.2:80 -s wlc
+`
+	if code, out, err := s.run("diff", "-c", s.file(good+again)); code != Good || out != want {
+		t.Errorf("%d\n%s%s", code, out, err)
+	}
+}
+
 func TestTables(t *testing.T) {
 	s := newShell(t)
 	s.weir(map[string]any{
