@@ -12,12 +12,24 @@
 #include "service.h"
 #include "state.h"
 
-/* IPVS with conn_reuse_mode=1: a SYN on a connection that is over begins a new one. */
+/*
+ * Does this SYN begin a new connection where the table still has an old one?
+ * If the old one is over, yes (IPVS with conn_reuse_mode=1). If its real
+ * server takes no new connections, also from every state but ESTABLISHED:
+ * clients use their ports again within minutes, and IPVS would lead them to
+ * the dead server for as long (docs/differences.md).
+ */
 static __always_inline bool reopens(const struct packet *p, const struct conn *c)
 {
-	__u32 state = ctl_state(c->word);
+	__u32 state = ctl_state(c->word), id = ctl_dest(c->word);
+	struct dest *d;
 
-	return p->protocol == IPPROTO_TCP && p->syn && (state == TW || state == CL);
+	if (p->protocol != IPPROTO_TCP || !p->syn || state == ES)
+		return false;
+	if (state == TW || state == CL)
+		return true;
+	d = bpf_map_lookup_elem(&dests, &id);
+	return !d || !d->weight || !(d->flags & DEST_AVAILABLE);
 }
 
 /* Opens a connection: V_NONE, or why not. Fills c as if it had been found. */

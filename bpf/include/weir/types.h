@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 1
+#define WEIR_LAYOUT 2
 
 struct addr {
 	__be32 w[4];
@@ -91,7 +91,8 @@ struct dest {
 	__u32 nexthop;
 	__u32 upper; /* connections at which it is overloaded, 0: no limit */
 	__u32 lower;
-	__u64 pad2;
+	__u32 weight; /* as in its slot; 0: takes no new connections */
+	__u32 pad2;
 };
 
 /* Connections now: active << 32 | inactive. One word, so that a change of

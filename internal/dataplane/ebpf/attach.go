@@ -70,7 +70,12 @@ func (p *Plane) attachTC(ifindex int, name string, at ebpf.AttachType, side hook
 		if !h.tcx {
 			return hook.SetFilter(ifindex, side, prog.FD(), name)
 		}
-		opts.Anchor = link.ReplaceProgramByID(h.id)
+		running, err := ebpf.NewProgramFromID(h.id)
+		if err != nil {
+			return fmt.Errorf("open program %d: %w", h.id, err)
+		}
+		defer running.Close()
+		opts.Anchor = link.ReplaceProgram(running)
 	}
 	err := link.RawAttachProgram(opts)
 	if errors.Is(err, ebpf.ErrNotSupported) || isInvalid(err) {

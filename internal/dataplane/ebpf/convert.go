@@ -84,7 +84,7 @@ func destination(k lvs.ServiceKey, d lvs.Destination, service, nexthop uint32, p
 		Addr: addrOf(d.Addr.Addr()), Port: wire16(d.Addr.Port()),
 		Vaddr: addrOf(k.Addr.Addr()), Vport: wire16(k.Addr.Port()),
 		Protocol: uint8(k.Protocol), Forward: uint8(d.Forward), Flags: destAvailable,
-		Service: service, Nexthop: nexthop, Upper: d.Upper, Lower: d.Lower,
+		Service: service, Nexthop: nexthop, Upper: d.Upper, Lower: d.Lower, Weight: uint32(d.Weight),
 	}
 	if p.Local {
 		e.Flags |= destLocal

@@ -55,7 +55,8 @@ type engineDest struct {
 	Nexthop  uint32
 	Upper    uint32
 	Lower    uint32
-	Pad2     uint64
+	Weight   uint32
+	Pad2     uint32
 }
 
 type engineDestStats struct {
