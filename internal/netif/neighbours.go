@@ -29,10 +29,6 @@ type neighbour struct {
 // the number of the daemon that made it.
 const ownMark = 0x57
 
-// resolved are the states in which a neighbour's address may be used.
-const resolved = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE |
-	netlink.NUD_PERMANENT | netlink.NUD_NOARP
-
 // neighbours are all entries of both families.
 func (k *kernel) neighbours() (map[hop]neighbour, error) {
 	all := map[hop]neighbour{}
@@ -62,22 +58,19 @@ func parseNeighbour(m []byte) (h hop, n neighbour, ok bool) {
 	}
 	order := nl.NativeEndian()
 	state := order.Uint16(m[8:])
-	attrs, err := nl.ParseRouteAttr(m[header:])
-	if err != nil {
-		return h, n, false
-	}
 	h.link = int(order.Uint32(m[4:]))
 	n.fixed = state&(netlink.NUD_PERMANENT|netlink.NUD_NOARP) != 0
-	for _, a := range attrs {
+	for kind, value := range attributes(m[header:]) {
 		switch {
-		case a.Attr.Type == netlink.NDA_DST:
-			h.addr, _ = fromIP(a.Value)
-		case a.Attr.Type == netlink.NDA_LLADDR && state&resolved != 0:
-			n.mac = mac(a.Value)
-		case a.Attr.Type == netlink.NDA_FLAGS_EXT && len(a.Value) >= 4:
-			n.managed = order.Uint32(a.Value)&netlink.NTF_EXT_MANAGED != 0
-		case a.Attr.Type == netlink.NDA_PROTOCOL && len(a.Value) >= 1:
-			n.ours = a.Value[0] == ownMark
+		case kind == netlink.NDA_DST:
+			h.addr, _ = fromIP(value)
+		case kind == netlink.NDA_LLADDR:
+			// Given only while it may be used.
+			n.mac = mac(value)
+		case kind == netlink.NDA_FLAGS_EXT && len(value) >= 4:
+			n.managed = order.Uint32(value)&netlink.NTF_EXT_MANAGED != 0
+		case kind == netlink.NDA_PROTOCOL && len(value) >= 1:
+			n.ours = value[0] == ownMark
 		}
 	}
 	return h, n, h.addr.IsValid()

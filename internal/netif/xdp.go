@@ -57,13 +57,9 @@ func xdpFeatures(answer []byte) uint64 {
 	if len(answer) < (genlHeader{}).Len() {
 		return 0
 	}
-	attrs, err := nl.ParseRouteAttr(answer[genlHeader{}.Len():])
-	if err != nil {
-		return 0
-	}
-	for _, a := range attrs {
-		if a.Attr.Type == netdevXDPFeatures && len(a.Value) >= 8 {
-			return nl.NativeEndian().Uint64(a.Value)
+	for kind, value := range attributes(answer[genlHeader{}.Len():]) {
+		if kind == netdevXDPFeatures && len(value) >= 8 {
+			return nl.NativeEndian().Uint64(value)
 		}
 	}
 	return 0
