@@ -53,17 +53,7 @@ func Open(o Options, log *slog.Logger) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{
-		opts: o, log: log, engine: e, paths: make(map[netip.Addr]lvs.Path), links: make(map[int]lvs.Link),
-		modes: make(map[string]string), base: make(map[lvs.ServiceKey]lvs.Counters),
-		table: table{
-			services: make(map[lvs.ServiceKey]*entry), dests: make(map[destKey]*dest),
-			serviceIDs: newNumbers(e.maps["services"].MaxEntries()),
-			destIDs:    newNumbers(e.maps["dests"].MaxEntries()),
-			slots:      newSpans(e.maps["slots"].MaxEntries()),
-		},
-		hops: newHops(e.maps["nexthops"].MaxEntries()),
-	}
+	p := over(e, o, log)
 	if e.adopted {
 		if err := p.restore(); err != nil {
 			e.close()
@@ -76,6 +66,21 @@ func Open(o Options, log *slog.Logger) (*Plane, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// over is a plane over a loaded engine whose table is empty.
+func over(e *engine, o Options, log *slog.Logger) *Plane {
+	return &Plane{
+		opts: o, log: log, engine: e, paths: make(map[netip.Addr]lvs.Path), links: make(map[int]lvs.Link),
+		modes: make(map[string]string), base: make(map[lvs.ServiceKey]lvs.Counters),
+		table: table{
+			services: make(map[lvs.ServiceKey]*entry), dests: make(map[destKey]*dest),
+			serviceIDs: newNumbers(e.maps["services"].MaxEntries()),
+			destIDs:    newNumbers(e.maps["dests"].MaxEntries()),
+			slots:      newSpans(e.maps["slots"].MaxEntries()),
+		},
+		hops: newHops(e.maps["nexthops"].MaxEntries()),
+	}
 }
 
 // setTimeouts brings the timeouts of an adopted engine up to date.

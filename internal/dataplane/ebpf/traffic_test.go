@@ -238,11 +238,11 @@ func (s *stage) udp(f lvs.Forwarding, v6 bool) {
 	defer s.plane.Drop(s.t.Context(), svc.Key)
 	seen := make(map[string]int)
 	for range 10 {
-		for _, size := range []int{0, 1, 1400} {
+		for _, size := range []int{0, 1, 1400, 6000} {
 			seen[s.datagram(svc.Key.Addr, size)]++
 		}
 	}
-	if seen["real1"] != 15 || seen["real2"] != 15 {
+	if seen["real1"] != 20 || seen["real2"] != 20 {
 		s.t.Errorf("rr over two servers: %v", seen)
 	}
 }
