@@ -142,4 +142,9 @@ int weir_egress(struct __sk_buff *skb)
 	return settle(&p, v, action);
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+/*
+ * What the kernel is told. Of the two licences in the SPDX lines it is the GPL
+ * under which the programs run: bpf_fib_lookup is for such programs only, and
+ * the kernel knows no word for "GPL-2.0 OR Apache-2.0".
+ */
+char _license[] SEC("license") = "GPL";

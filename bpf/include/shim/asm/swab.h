@@ -1,2 +1,3 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* The BPF target has no architecture of its own: the generic one will do. */
 #include <asm-generic/swab.h>
