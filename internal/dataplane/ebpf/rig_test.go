@@ -36,12 +36,19 @@ var (
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigOver(t, true)
+}
+
+func newRigOver(t *testing.T, fresh bool) *rig {
+	t.Helper()
 	labtest.NeedRoot(t)
 	e, err := sharedEngine()
 	if err != nil {
 		t.Fatal(err)
 	}
-	empty(t, e)
+	if fresh {
+		empty(t, e)
+	}
 	o := small
 	if err := o.fill(); err != nil {
 		t.Fatal(err)
