@@ -175,12 +175,7 @@ func TestExpiry(t *testing.T) {
 	if f := r.ingress(segment(client, vip, "A")); f.verdict != "not-opening" {
 		t.Errorf("a segment of an outlived connection: %q", f.verdict)
 	}
-	var use lvs.ConnectionUse
-	for slice := range slices64 {
-		if err := r.plane.sweepSlice(slice, &use); err != nil {
-			t.Fatal(err)
-		}
-	}
+	use := r.sweepAll()
 	if a, i := r.load(svc.Key, svc.Destinations[0]); a != 0 || i != 0 || use.Used != 0 {
 		t.Errorf("after the sweep: %d active, %d inactive, %d used", a, i, use.Used)
 	}
