@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-lb/weir/internal/api/client"
 	"github.com/weir-lb/weir/internal/cli"
+	"github.com/weir-lb/weir/internal/demo"
 )
 
 // version is set by the linker when a release is built.
@@ -43,6 +44,12 @@ func run(args []string) int {
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)
 		return runDaemon(ctx, system(env, o, hangup))
+	}
+	env.Demo = func(ctx context.Context, o demo.Options) error {
+		// Whichever way its reader goes away, the demo tidies up.
+		ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGPIPE)
+		defer stop()
+		return demo.Run(ctx, o)
 	}
 	return cli.Main(ctx, env, args)
 }

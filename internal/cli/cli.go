@@ -16,6 +16,7 @@ import (
 
 	"github.com/weir-lb/weir/internal/api/client"
 	"github.com/weir-lb/weir/internal/config"
+	"github.com/weir-lb/weir/internal/demo"
 	"github.com/weir-lb/weir/internal/dialect"
 )
 
@@ -44,6 +45,8 @@ type Env struct {
 	Remove func(context.Context) error
 	// Gone waits until no weir runs here any more.
 	Gone func(context.Context) error
+	// Demo plays weir demo.
+	Demo func(context.Context, demo.Options) error
 	// More are commands that other rooms bring.
 	More []*cobra.Command
 }
@@ -118,7 +121,7 @@ func (c *command) root() *cobra.Command {
 	f.BoolVar(&c.json, "json", false, "print JSON, in the form of the API")
 	f.StringVar(&c.socket, "socket", c.Socket, "unix socket of the running weir")
 	root.AddCommand(c.run(), c.check(), c.diff(), c.convert(), c.schema(), c.status(), c.services(),
-		c.connections(), c.totals(), c.events(), c.reload(), c.down(), c.version())
+		c.connections(), c.totals(), c.events(), c.reload(), c.down(), c.demo(), c.version())
 	root.AddCommand(c.More...)
 	root.InitDefaultCompletionCmd()
 	return root

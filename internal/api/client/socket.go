@@ -1,9 +1,12 @@
 package client
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const runDir = "/run/weir"
@@ -29,4 +32,15 @@ func socketPath(self, first string) string {
 		return filepath.Join(runDir, "weir.sock")
 	}
 	return filepath.Join(runDir, "netns-"+inode, "weir.sock")
+}
+
+// SocketPathIn is where the weir of another network namespace listens; it is
+// named by its file, such as those in /run/netns.
+func SocketPathIn(namespace string) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(namespace, &st); err != nil {
+		return "", fmt.Errorf("network namespace %s: %w", namespace, err)
+	}
+	first, _ := os.Readlink("/proc/1/ns/net") // hidden means another one
+	return socketPath(fmt.Sprintf("net:[%d]", st.Ino), first), nil
 }
