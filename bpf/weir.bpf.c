@@ -30,6 +30,8 @@ static __always_inline bool for_us(const struct packet *p)
 
 	if (!xdp)
 		return ctx_field(p->ctx, struct __sk_buff, pkt_type) == 0; /* PACKET_HOST */
+	if (explaining)
+		return true; /* a made-up packet comes from nowhere */
 	eth = packet_at(p, 0, sizeof(*eth));
 	port = bpf_map_lookup_elem(&ports, &in);
 	return eth && port && !__builtin_memcmp(eth->h_dest, port->mac, ETH_ALEN);

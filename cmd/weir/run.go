@@ -57,6 +57,12 @@ func system(env cli.Env, o cli.RunOptions, hangup <-chan os.Signal) machinery {
 		}}
 }
 
+// explainer is the data plane as one, if it can explain.
+func explainer(p plane) api.Explainer {
+	e, _ := p.(dataplane.Explainer)
+	return e
+}
+
 // errDown ends a daemon that was asked to take everything away.
 var errDown = errors.New("asked to go down")
 
@@ -99,7 +105,7 @@ func runDaemon(ctx context.Context, m machinery) error {
 	d = director.New(director.Options{Plane: dp, Describe: dp.Plane, Monitor: monitor, Watcher: network,
 		Log: log.With("room", "director")})
 	r := newReloader(m, d, log, cfg, hash, file)
-	handler := api.Handler(api.Options{Director: d, Observer: dp, Version: m.env.Version, PID: os.Getpid(),
+	handler := api.Handler(api.Options{Director: d, Observer: dp, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
 		Started: time.Now(), Reload: r.ask, Refused: r.refused,
 		Down: func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
 

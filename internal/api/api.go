@@ -33,13 +33,19 @@ type Observer interface {
 	Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Seq2[lvs.Connection, error]
 }
 
+// An Explainer runs made-up packets through the engine.
+type Explainer interface {
+	Explain(ctx context.Context, p lvs.Probe) (lvs.Explanation, error)
+}
+
 // Options are what the API shows and whom it asks.
 type Options struct {
-	Director Director
-	Observer Observer
-	Version  string
-	PID      int
-	Started  time.Time
+	Director  Director
+	Observer  Observer
+	Explainer Explainer // nil: this data plane cannot
+	Version   string
+	PID       int
+	Started   time.Time
 	// Reload reads the configuration again. Problems that are errors mean
 	// that nothing was changed.
 	Reload func(ctx context.Context) (file string, warnings config.Problems, err error)
@@ -67,6 +73,7 @@ func Handler(o Options) http.Handler {
 	huma.Get(a, "/v1/services", h.services, says("services", "The table with health and counters"))
 	huma.Get(a, "/v1/connections", h.connections, says("connections", "Connections that match"))
 	huma.Get(a, "/v1/totals", h.totals, says("totals", "Every counter"))
+	huma.Get(a, "/v1/explain", h.explain, says("explain", "What would happen to a packet, and why"))
 	huma.Get(a, "/v1/events", h.events, says("events", "What has happened, oldest first"))
 	huma.Post(a, "/v1/reload", h.reload, says("reload", "Read the configuration again"))
 	huma.Post(a, "/v1/down", h.down, says("down", "Take the table away and stop"))
@@ -99,6 +106,21 @@ func (h handlers) totals(ctx context.Context, _ *struct{}) (*body[client.Totals]
 		return nil, huma.Error500InternalServerError("read the data plane: " + err.Error())
 	}
 	return &body[client.Totals]{toTotals(totals)}, nil
+}
+
+func (h handlers) explain(ctx context.Context, q *client.ExplainQuery) (*body[lvs.Explanation], error) {
+	if h.o.Explainer == nil {
+		return nil, huma.Error501NotImplemented("this data plane does not explain packets")
+	}
+	probe, err := probe(*q)
+	if err != nil {
+		return nil, huma.Error422UnprocessableEntity(err.Error())
+	}
+	e, err := h.o.Explainer.Explain(ctx, probe)
+	if err != nil {
+		return nil, huma.Error422UnprocessableEntity(err.Error())
+	}
+	return &body[lvs.Explanation]{e}, nil
 }
 
 func (h handlers) connections(ctx context.Context, q *client.ConnectionQuery) (*body[client.Connections], error) {

@@ -155,3 +155,19 @@ func place(s string) (netip.AddrPort, error) {
 	}
 	return netip.AddrPortFrom(a, 0), nil
 }
+
+// probe reads a made-up packet.
+func probe(q client.ExplainQuery) (lvs.Probe, error) {
+	p := lvs.Probe{Flags: q.Flags, TTL: q.TTL, Length: q.Length, Interface: q.Interface}
+	var err error
+	if p.Protocol, err = lvs.ParseProtocol(q.Protocol); err != nil {
+		return p, err
+	}
+	if p.From, err = netip.ParseAddrPort(q.From); err != nil {
+		return p, fmt.Errorf("from: not an address with a port: %q", q.From)
+	}
+	if p.To, err = netip.ParseAddrPort(q.To); err != nil {
+		return p, fmt.Errorf("to: not an address with a port: %q", q.To)
+	}
+	return p, nil
+}

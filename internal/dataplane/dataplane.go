@@ -63,3 +63,10 @@ type Observer interface {
 	// Plane describes the body.
 	Plane() lvs.Plane
 }
+
+// An Explainer runs a made-up packet through the real engine and tells what
+// would happen to it. Nothing changes by it: no connection is made, no counter
+// moves, no scheduler takes a turn.
+type Explainer interface {
+	Explain(ctx context.Context, p lvs.Probe) (lvs.Explanation, error)
+}

@@ -49,8 +49,10 @@ static __always_inline int open_conn(const struct packet *p, const struct flow *
 		return V_NOT_OPENING;
 	id = schedule(set);
 	d = id ? bpf_map_lookup_elem(&dests, &id) : NULL;
-	if (!d)
+	if (!d) {
+		trace(STEP_NONE_LEFT, 0, 0);
 		return xdp ? V_DEFERRED : V_NO_DESTINATION;
+	}
 	c->word = first_word(p, id, d->forward & CTL_FORWARD_MASK, f->now);
 	c->key = f->key;
 	return conn_insert(f, c->word) ? V_NONE : V_TABLE_FULL;

@@ -175,6 +175,7 @@ __noinline __u32 schedule(__u32 set_id)
 			if (take_turn(set, &k))
 				break;
 	}
-	trace(k.dest ? STEP_CHOSEN : STEP_NONE_LEFT, k.dest, set->scheduler);
+	if (k.dest)
+		trace(STEP_CHOSEN, k.dest, set->scheduler);
 	return k.dest;
 }

@@ -68,6 +68,14 @@ func (c *Client) Totals(ctx context.Context) (Totals, error) {
 	return get[Totals](ctx, c, "/v1/totals", nil)
 }
 
+// Explain asks what would happen to a made-up packet.
+func (c *Client) Explain(ctx context.Context, q ExplainQuery) (lvs.Explanation, error) {
+	return get[lvs.Explanation](ctx, c, "/v1/explain", url.Values{
+		"protocol": {q.Protocol}, "from": {q.From}, "to": {q.To}, "flags": {q.Flags}, "interface": {q.Interface},
+		"ttl": {fmt.Sprint(q.TTL)}, "length": {fmt.Sprint(q.Length)},
+	})
+}
+
 // Events asks for what happened after since. With wait, an answer without
 // events is held back that long for the first one.
 func (c *Client) Events(ctx context.Context, since time.Time, wait time.Duration) ([]lvs.Event, error) {

@@ -83,6 +83,17 @@ type ConnectionQuery struct {
 	Limit       int    `query:"limit" minimum:"1" maximum:"100000" default:"1000"`
 }
 
+// ExplainQuery is a made-up packet.
+type ExplainQuery struct {
+	Protocol  string `query:"protocol" enum:"tcp,udp" default:"tcp"`
+	From      string `query:"from" doc:"the client's address and port" example:"203.0.113.9:40000" required:"true"`
+	To        string `query:"to" doc:"the address and port it is sent to" example:"192.0.2.1:80" required:"true"`
+	Flags     string `query:"flags" doc:"TCP flags, letters of S A F R P; S if empty" maxLength:"5"`
+	TTL       uint8  `query:"ttl" doc:"hop count; 0: 64"`
+	Length    int    `query:"length" doc:"bytes of the IP packet; 0: no payload" minimum:"0" maximum:"65535"`
+	Interface string `query:"interface" doc:"it arrives on; empty: any that is attached"`
+}
+
 // Totals are the data plane's counters.
 type Totals struct {
 	Verdicts    []lvs.PacketVerdict `json:"verdicts" doc:"the fates of packets"`
