@@ -30,6 +30,7 @@ func read(m machinery) (config.Config, digest, config.Problems, error) {
 		return config.Config{}, digest{}, nil, err
 	}
 	cfg, problems := all.Read(m.File, text, m.Format, m.env.Names)
+	cfg.Engine = m.Engine.Apply(cfg.Engine)
 	return cfg, sha256.Sum256(text), problems, nil
 }
 

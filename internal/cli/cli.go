@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,6 +57,42 @@ type RunOptions struct {
 	File   string
 	Format string
 	Socket string
+	Engine EngineOptions
+}
+
+// EngineOptions are said on the command line for files whose language has no
+// words for them; they win over the file. Zero values leave it what it says.
+type EngineOptions struct {
+	Mode        string // auto, xdp or tc
+	Interfaces  string // names, separated by commas
+	Connections int
+}
+
+// Apply puts them into a configuration.
+func (o EngineOptions) Apply(e config.Engine) config.Engine {
+	if o.Mode != "" {
+		e.Mode = config.Mode(o.Mode)
+	}
+	if o.Interfaces != "" {
+		e.Interfaces = strings.Split(o.Interfaces, ",")
+	}
+	if o.Connections != 0 {
+		e.Connections = o.Connections
+	}
+	return e
+}
+
+// check refuses what no engine could be opened with.
+func (o EngineOptions) check() error {
+	switch config.Mode(o.Mode) {
+	case "", config.ModeAuto, config.ModeXDP, config.ModeTC:
+	default:
+		return fmt.Errorf("--mode %q: use auto, xdp or tc", o.Mode)
+	}
+	if o.Connections != 0 && (o.Connections < config.MinConnections || o.Connections > config.MaxConnections) {
+		return fmt.Errorf("--connections %d: use %d to %d", o.Connections, config.MinConnections, config.MaxConnections)
+	}
+	return nil
 }
 
 // errTold is an error that has been told already.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dialect"
 	"github.com/weir-lb/weir/internal/lvs"
 )
@@ -239,7 +240,7 @@ func TestRunGetsItsOptions(t *testing.T) {
 	s := newShell(t)
 	var got RunOptions
 	s.env.Run = func(_ context.Context, o RunOptions) error { got = o; return nil }
-	if code, _, _ := s.run("run", "-c", "x", "--format", "weir", "--socket", "y"); code != Good || got != (RunOptions{"x", "weir", "y"}) {
+	if code, _, _ := s.run("run", "-c", "x", "--format", "weir", "--socket", "y"); code != Good || got != (RunOptions{File: "x", Format: "weir", Socket: "y"}) {
 		t.Errorf("%d %+v", code, got)
 	}
 }
@@ -266,5 +267,23 @@ func TestAmount(t *testing.T) {
 		if got := amount(n); got != want {
 			t.Errorf("amount(%d) = %s, want %s", n, got, want)
 		}
+	}
+}
+
+func TestEngineOptions(t *testing.T) {
+	s := newShell(t)
+	var got RunOptions
+	s.env.Run = func(_ context.Context, o RunOptions) error { got = o; return nil }
+	for _, bad := range [][]string{{"--mode", "generic"}, {"--connections", "3"}, {"--connections", "-1"}} {
+		if code, _, _ := s.run(append([]string{"run"}, bad...)...); code != Usage {
+			t.Errorf("%v: exit %d, want %d", bad, code, Usage)
+		}
+	}
+	if code, _, errs := s.run("run", "--mode", "xdp", "--interfaces", "a,b", "--connections", "5000"); code != Good {
+		t.Fatal(errs)
+	}
+	e := got.Engine.Apply(config.Engine{Mode: config.ModeTC, HalfOpen: 7})
+	if e.Mode != config.ModeXDP || len(e.Interfaces) != 2 || e.Connections != 5000 || e.HalfOpen != 7 {
+		t.Errorf("%+v", e)
 	}
 }

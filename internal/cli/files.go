@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -21,19 +22,28 @@ func (s *source) flags(cmd *cobra.Command) {
 
 func (c *command) run() *cobra.Command {
 	var s source
+	var e EngineOptions
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the director in the foreground",
 		Long: `Run the director in the foreground until SIGTERM or SIGINT, which leave packets
 flowing; the next weir goes on from there. SIGHUP reads the configuration
 again; a broken one changes nothing.`,
-		Example: "  weir run -c /etc/weir/weir.yaml\n  weir run -c /etc/ha.d/ldirectord.cf",
-		Args:    cobra.NoArgs,
+		Example: `  weir run -c /etc/weir/weir.yaml
+  weir run -c /etc/ha.d/ldirectord.cf
+  weir run -c /etc/ha.d/ldirectord.cf --mode xdp --interfaces eth0,eth1`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			return errors.Join(cobra.NoArgs(cmd, args), e.check())
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.Run(cmd.Context(), RunOptions{File: s.file, Format: s.format, Socket: c.socket})
+			return c.Run(cmd.Context(), RunOptions{File: s.file, Format: s.format, Socket: c.socket, Engine: e})
 		},
 	}
 	s.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&e.Mode, "mode", "", "where packets meet the engine: auto, xdp or tc (wins over the file)")
+	f.StringVar(&e.Interfaces, "interfaces", "", "`names` of the interfaces to balance on, separated by commas (wins over the file)")
+	f.IntVar(&e.Connections, "connections", 0, "`entries` of the connection table, for each address family (wins over the file)")
 	return cmd
 }
 
