@@ -46,3 +46,18 @@ const volatile bool xdp = false;
 			     : [c] "r"(ctx), [o] "i"(__builtin_offsetof(type, field))); \
 		v_;                                                                     \
 	})
+
+/*
+ * Hides a number from the verifier. Before Linux 6.7 it reads the callback of
+ * bpf_loop only once, takes what the context holds before the first turn for
+ * all it ever holds, and cuts the branches that then look dead. What a
+ * callback changes and decides by must therefore not be known to begin with.
+ * `any` is a number the verifier does not know, from a map or a packet.
+ */
+static __always_inline __u64 hidden(__u64 value, __u64 any)
+{
+	__u64 zero = any;
+
+	asm volatile("%0 ^= %1" : "+&r"(zero) : "r"(any));
+	return value + zero;
+}

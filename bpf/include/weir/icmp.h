@@ -78,7 +78,7 @@ static long sum_word(__u32 i, struct summing *s)
 
 static __always_inline __u64 sum_packet(struct packet *p, __u32 at, __u32 len)
 {
-	struct summing s = {.p = p, .at = at, .left = len};
+	struct summing s = {.p = p, .sum = hidden(0, p->len), .at = hidden(at, p->len), .left = hidden(len, p->len)};
 
 	bpf_loop(1024, sum_word, &s, 0);
 	return s.sum;

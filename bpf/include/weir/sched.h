@@ -137,7 +137,7 @@ static __always_inline bool take_turn(struct set *set, struct pick *k)
 
 	k->set = set;
 	k->dest = 0;
-	k->wraps = 0;
+	k->wraps = hidden(0, old);
 	k->pos = (__u32)old;
 	k->cw = old >> 32;
 	if (set->scheduler == SCHED_WRR) {
@@ -162,6 +162,9 @@ __noinline __u32 schedule(__u32 set_id)
 	if (!set || !set->count)
 		return 0;
 	k.set = set;
+	k.dest = hidden(0, set->count);
+	k.load = hidden(0, set->count);
+	k.weight = hidden(0, set->count);
 	switch (set->scheduler) {
 	case SCHED_LC:
 		bpf_loop(set->count, lc_turn, &k, 0);

@@ -25,11 +25,13 @@ type stage struct {
 	*lab.Cluster
 	t     *testing.T
 	plane *Plane
+	port  *uint16 // the client sent its last datagram from
 }
 
 func newStage(t *testing.T, o Options, wires lab.WireOptions) *stage {
 	t.Helper()
-	s := &stage{Cluster: labtest.NewCluster(t, 2, wires), t: t}
+	s := &stage{Cluster: labtest.NewCluster(t, 2, wires), t: t, port: new(uint16)}
+	*s.port = 20000 // below those the kernel chooses
 	s.start(o)
 	for i, real := range s.Real {
 		serveHTTP(t, real, fmt.Sprintf("real%d", i+1))
@@ -250,12 +252,17 @@ func (s *stage) udp(f lvs.Forwarding, v6 bool) {
 // datagram sends one and returns who answered; the answer must be whole.
 func (s *stage) datagram(to netip.AddrPort, size int) string {
 	s.t.Helper()
-	conn, err := s.Client.Dial(s.t.Context(), "udp", to.String())
-	labtest.Must(s.t, err)
+	// A port used twice would belong to the first one's connection.
+	*s.port++
+	var conn net.Conn
+	labtest.Must(s.t, s.Client.Do(func() (err error) {
+		conn, err = net.DialUDP("udp", &net.UDPAddr{Port: int(*s.port)}, net.UDPAddrFromAddrPort(to))
+		return err
+	}))
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(5 * time.Second))
 	question := bytes.Repeat([]byte("x"), size)
-	_, err = conn.Write(question)
+	_, err := conn.Write(question)
 	labtest.Must(s.t, err)
 	buf := make([]byte, 65536)
 	n, err := conn.Read(buf)
