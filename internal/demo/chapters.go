@@ -34,7 +34,7 @@ func chapters(keep bool) []chapter {
 		{"wlc under load", fmt.Sprintf("real3, %v slower, gets less than half of each other's share", slowness), leastConnections},
 		{"server killed under load", fmt.Sprintf("out within %v, then no request fails", outWithin), serverKilled},
 		{"all servers dead", fmt.Sprintf("fallback within %v, then it answers every request", outWithin), allDead},
-		{"servers return", fmt.Sprintf("back within %v, no request fails, equal shares", outWithin), serversReturn},
+		{"servers return", fmt.Sprintf("back within %v, whoever asks then gets an answer, equal shares", outWithin), serversReturn},
 		{"20 reloads under load", "no request fails, nothing in the table changes", reloads},
 		{"weir killed (-9) under load", "no request fails while no weir runs", weirKilled},
 		{"the next weir adopts", "no request fails, same table, open connections go on", weirReturns},

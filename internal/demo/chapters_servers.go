@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -60,27 +59,36 @@ func allDead(ctx context.Context, s *stage, g *sight) error {
 	return nil
 }
 
-// serversReturn starts all servers again and wants each to get its share.
+// serversReturn starts all servers again and wants each to get its share. The
+// sorry server leaves the table then, and as with IPVS the packets of whoever
+// is just talking to a server that has left are dropped: that can be one
+// request for each client, and none that begins later.
 func serversReturn(ctx context.Context, s *stage, g *sight) error {
 	l := s.load(ctx, workers, guarded)
 	defer l.stop()
-	var errs []error
+	started := time.Now()
 	for i := range reals {
-		errs = append(errs, s.startServer(i))
+		if err := s.startServer(i); err != nil {
+			return err
+		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	s.progress.note("all real servers are started again")
+	off, err := s.happened(ctx, started, "fallback-off", guarded, -1)
+	if err != nil {
 		return err
 	}
-	started := time.Now()
-	s.progress.note("all real servers are started again")
 	if err := s.allUp(ctx); err != nil {
 		return err
 	}
 	took := time.Since(started)
+	nap(ctx, 500*time.Millisecond)
 	all := l.stop()
 	g.number("back_seconds", seconds(took))
 	g.see(took <= outWithin, "all back after %.2f s", took.Seconds())
-	g.noFailures(all)
+	g.noFailures(all.since(off))
+	cut := all.failed() - all.since(off).failed()
+	g.number("cut", float64(cut))
+	g.see(cut <= workers, "%d cut off", cut)
 	calm, err := s.some(ctx, 30, guarded)
 	if err != nil {
 		return err

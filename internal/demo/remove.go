@@ -8,8 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/weir-lb/weir/internal/lab"
 )
 
 // processes are all that was started and not given up.
@@ -74,38 +72,53 @@ func (s *stage) cleanUp() Row {
 	began := time.Now()
 	s.progress.begin(c.name)
 	var g sight
-	name, pids := s.name, []int{}
-	for _, p := range s.processes() {
-		pids = append(pids, p.cmd.Process.Pid)
-	}
+	made := s.traces()
 	err := s.remove()
 	if err == nil {
-		left, leftErr := leftovers(name, pids)
-		err = leftErr
-		g.see(len(left) == 0, "%s", strings.Join(append(left, "all removed")[:max(1, len(left))], ", "))
+		left := made.remaining()
+		g.number("made", float64(made.amount()))
 		g.number("left", float64(len(left)))
+		g.see(len(left) == 0, "%s", strings.Join(append([]string{fmt.Sprintf("%d of %d left", len(left), made.amount())}, left...), " "))
 	}
 	row := g.row(c, err, time.Since(began))
 	s.progress.row(row)
 	return row
 }
 
-// leftovers names what exists of a demo that should be gone.
-func leftovers(name string, pids []int) (left []string, err error) {
-	namespaces, err := lab.Namespaces(name + ".")
-	if err != nil {
-		return nil, err
+// traces are what a demo would leave if it did not tidy up.
+type traces struct {
+	files []string
+	pids  []int
+}
+
+// traces lists what exists, as found and not as named, so that a name that is
+// put together in a wrong way does not hide what is left under the right one.
+func (s *stage) traces() (t traces) {
+	t.files = []string{s.dir, s.socket}
+	for _, h := range append(s.cluster.Real, s.cluster.Client, s.cluster.Director, s.cluster.Switch) {
+		t.files = append(t.files, h.Path())
 	}
-	left = append(left, namespaces...)
-	if dir := filepath.Join(runDir, name); exists(dir) {
-		left = append(left, dir)
+	for _, p := range s.processes() {
+		t.pids = append(t.pids, p.cmd.Process.Pid)
 	}
-	for _, pid := range pids {
+	return t
+}
+
+func (t traces) amount() int { return len(t.files) + len(t.pids) }
+
+// remaining names those that still exist.
+func (t traces) remaining() (left []string) {
+	for _, f := range t.files {
+		if exists(f) {
+			left = append(left, f)
+		}
+	}
+	for _, pid := range t.pids {
 		if syscall.Kill(pid, 0) == nil {
 			left = append(left, fmt.Sprintf("process %d", pid))
 		}
 	}
-	return left, nil
+	return left
 }
 
 func exists(path string) bool {

@@ -15,7 +15,7 @@ import (
 
 // patience is how long a request may take before it counts as failed: longer
 // than it takes TCP to send a lost packet again.
-const patience = 5 * time.Second
+const patience = 3 * time.Second
 
 // A talk is one connection of the client to a virtual service.
 type talk struct {
@@ -107,13 +107,28 @@ func (s *stage) once(ctx context.Context, v service) answer {
 	return a
 }
 
-// some makes n requests, one after the other.
+// some makes n requests, one after the other. All connections stay open until
+// the last answer: a port of the client that is used again would be the same
+// connection to weir, rightly go to the same server, and spoil the count.
 func (s *stage) some(ctx context.Context, n int, v service) (all tally, err error) {
+	var open []*talk
+	defer func() {
+		for _, t := range open {
+			t.Close()
+		}
+	}()
 	for range n {
 		if err := ctx.Err(); err != nil {
 			return all, err
 		}
-		all = append(all, s.once(ctx, v))
+		a := answer{begun: time.Now()}
+		t, err := s.talk(ctx, v)
+		if err == nil {
+			open = append(open, t)
+			a.from, err = t.ask(false)
+		}
+		a.took, a.err = time.Since(a.begun), err
+		all = append(all, a)
 	}
 	return all, nil
 }

@@ -55,7 +55,7 @@ func build(ctx context.Context, p *progress) (s *stage, err error) {
 	if err = s.makeDir(); err != nil {
 		return s, err
 	}
-	if s.cluster, err = lab.NewCluster(s.name, reals, lab.WireOptions{}); err != nil {
+	if s.cluster, err = lab.NewCluster(strings.TrimSuffix(prefix, "-"), reals, lab.WireOptions{}); err != nil {
 		return s, err
 	}
 	if s.socket, err = client.SocketPathIn(s.cluster.Director.Path()); err != nil {
