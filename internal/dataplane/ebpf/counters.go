@@ -84,6 +84,10 @@ func (p *Plane) clearStats(k lvs.ServiceKey, id uint32) error {
 	} else {
 		delete(p.base, k)
 	}
+	return p.zeroStats(id)
+}
+
+func (p *Plane) zeroStats(id uint32) error {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return fmt.Errorf("count processors: %w", err)

@@ -75,6 +75,7 @@ func over(e *engine, o Options, log *slog.Logger) *Plane {
 		modes: make(map[string]string), base: make(map[lvs.ServiceKey]lvs.Counters),
 		table: table{
 			services: make(map[lvs.ServiceKey]*entry), dests: make(map[destKey]*dest),
+			orphans:    make(map[lvs.ServiceKey][]*dest),
 			serviceIDs: newNumbers(e.maps["services"].MaxEntries()),
 			destIDs:    newNumbers(e.maps["dests"].MaxEntries()),
 			slots:      newSpans(e.maps["slots"].MaxEntries()),

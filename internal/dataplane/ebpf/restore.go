@@ -49,6 +49,9 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 			entry.gone = time.Now() // at the latest
 		}
 		p.table.dests[d.key()] = entry
+		if _, serves := p.table.services[d.key().service]; !serves {
+			p.table.orphans[d.key().service] = append(p.table.orphans[d.key().service], entry)
+		}
 		p.hops.byAddr[d.key().addr.Addr()] = d.Nexthop
 	}
 	p.table.destIDs.keep(used)

@@ -42,7 +42,9 @@ type dest struct {
 type table struct {
 	services map[lvs.ServiceKey]*entry
 	dests    map[destKey]*dest
-	retired  []retired
+	// orphans are the destinations of services that were dropped.
+	orphans map[lvs.ServiceKey][]*dest
+	retired []retired
 
 	serviceIDs *numbers
 	destIDs    *numbers
@@ -131,6 +133,9 @@ func (p *Plane) put(e *entry, s lvs.Service) error {
 		return err
 	}
 	if fresh {
+		if err := p.startCounting(s.Key); err != nil {
+			return err
+		}
 		if err := p.write("service_ids", serviceKey(s.Key), e.id); err != nil {
 			return err
 		}
@@ -140,6 +145,19 @@ func (p *Plane) put(e *entry, s lvs.Service) error {
 	e.set, e.slots, e.svc, e.flipped = next, run, s, time.Now()
 	p.table.services[s.Key] = e
 	return p.markGone(gone, s)
+}
+
+// startCounting makes a new service count from zero, as in IPVS, though
+// connections of one that was dropped may still be draining.
+func (p *Plane) startCounting(k lvs.ServiceKey) error {
+	delete(p.base, k)
+	for _, d := range p.table.orphans[k] {
+		if err := p.zeroStats(d.id); err != nil {
+			return err
+		}
+	}
+	delete(p.table.orphans, k)
+	return nil
 }
 
 // writeDestinations gives every destination its number and writes its entry.
@@ -285,6 +303,9 @@ func (p *Plane) Drop(_ context.Context, k lvs.ServiceKey) error {
 	if err := p.markGone(e.svc, lvs.Service{}); err != nil {
 		return fmt.Errorf("drop %s: %w", k, err)
 	}
+	for _, d := range e.svc.Destinations {
+		p.table.orphans[k] = append(p.table.orphans[k], p.table.dests[destKey{k, d.Addr}])
+	}
 	return p.refilter()
 }
 
@@ -344,6 +365,10 @@ func (p *Plane) bury(key destKey, d *dest) error {
 		return err
 	}
 	delete(p.table.dests, key)
+	p.table.orphans[key.service] = slices.DeleteFunc(p.table.orphans[key.service], func(o *dest) bool { return o == d })
+	if len(p.table.orphans[key.service]) == 0 {
+		delete(p.table.orphans, key.service)
+	}
 	p.table.destIDs.give(d.id)
 	return nil
 }
