@@ -31,12 +31,20 @@ type ServiceCounters struct {
 	Destinations map[netip.AddrPort]DestinationCounters
 }
 
-// A PacketVerdict is the fate of packets: its name as in docs/packet.md, how
-// often it was met, and whether the packet was lost by it.
+// What a verdict means for the packet.
+const (
+	Passed  = "passed"  // it goes on as if weir were not there
+	Sent    = "sent"    // to a real server, to a client, or to the director's own stack
+	Dropped = "dropped" // perhaps with an ICMP answer
+)
+
+// A PacketVerdict is what was decided about packets: its name as in
+// docs/packet.md, how often it was met, and what it meant for them.
 type PacketVerdict struct {
 	Name    string `json:"name"`
 	Packets uint64 `json:"packets"`
-	Drop    bool   `json:"drop"`
+	Fate    string `json:"fate" enum:"passed,sent,dropped"`
+	Drop    bool   `json:"drop"` // Fate is dropped
 	Help    string `json:"help"`
 }
 

@@ -6,6 +6,9 @@ import "github.com/weir-lb/weir/internal/lvs"
 type Load struct {
 	Active   uint32
 	Inactive uint32
+	// Overloaded: it reached its upper threshold and has not fallen below the
+	// lower one since.
+	Overloaded bool
 }
 
 // A Model chooses as the kernel's IPVS does: slowly, in plain words.
@@ -36,9 +39,7 @@ func (m *Model) Pick(loads []Load) (int, bool) {
 }
 
 func (m *Model) usable(i int, loads []Load) bool {
-	d := m.Dests[i]
-	full := d.Upper != 0 && loads[i].Active+loads[i].Inactive >= d.Upper
-	return d.Weight > 0 && !full
+	return m.Dests[i].Weight > 0 && !loads[i].Overloaded
 }
 
 // next is rr: the first usable one after the one used last.

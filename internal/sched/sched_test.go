@@ -71,9 +71,9 @@ func TestLeast(t *testing.T) {
 		loads []Load
 		want  int
 	}{
-		{[]Load{{1, 0}, {1, 0}, {1, 0}}, 2},
-		{[]Load{{0, 300}, {1, 0}, {3, 0}}, 1},
-		{[]Load{{0, 1}, {0, 2}, {0, 4}}, 0},
+		{[]Load{{Active: 1}, {Active: 1}, {Active: 1}}, 2},
+		{[]Load{{Inactive: 300}, {Active: 1}, {Active: 3}}, 1},
+		{[]Load{{Inactive: 1}, {Inactive: 2}, {Inactive: 4}}, 0},
 	} {
 		if got, _ := m.Pick(tt.loads); got != tt.want {
 			t.Errorf("loads %v: got %d, want %d", tt.loads, got, tt.want)
@@ -81,12 +81,12 @@ func TestLeast(t *testing.T) {
 	}
 }
 
-func TestUpperLimit(t *testing.T) {
-	list := dests("2=1 1=1")
-	list[0].Upper = 3
-	m := NewModel(lvs.LC, list)
-	if i, _ := m.Pick([]Load{{1, 2}, {9, 9}}); i != 1 {
-		t.Errorf("an overloaded destination was chosen")
+func TestOverloadedIsPassedOver(t *testing.T) {
+	for _, s := range []lvs.Scheduler{lvs.RR, lvs.WRR, lvs.LC, lvs.WLC} {
+		m := NewModel(s, dests("2=1 1=1"))
+		if i, _ := m.Pick([]Load{{Overloaded: true}, {Active: 9, Inactive: 9}}); i != 1 {
+			t.Errorf("%s chose an overloaded destination", s)
+		}
 	}
 }
 

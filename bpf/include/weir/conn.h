@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * The connection table: find, insert, move on, remove. Only this file, and
- * its twin in Go that lists entries (dataplane/ebpf/conns.go), know how
+ * The connection table: how a connection is stored and found. Entering one is
+ * conn_insert.h, moving it on and taking it away conn_step.h. Only these three,
+ * and their twin in Go that lists entries (dataplane/ebpf/conns.go), know how
  * connections are stored.
  *
  * A table is an array of buckets of four. An IPv4 bucket is one cache line, an
@@ -122,12 +123,38 @@ static __always_inline __u64 live_unit(__u32 state)
 	return active_state(state) ? 1ull << 32 : 1;
 }
 
-static __always_inline void live_add(__u32 dest, __u64 delta)
+/* Returns the counts after the change. */
+static __always_inline __u64 live_add(__u32 dest, __u64 delta)
 {
 	struct live *l = bpf_map_lookup_elem(&lives, &dest);
 
-	if (l)
-		__sync_fetch_and_add(&l->conns, delta);
+	return l ? __sync_fetch_and_add(&l->conns, delta) + delta : 0;
+}
+
+static __always_inline __u32 live_total(__u64 conns)
+{
+	return (__u32)(conns >> 32) + (__u32)conns;
+}
+
+/* The thresholds of IPVS (ip_vs_bind_dest, ip_vs_unbind_dest): overloaded from
+ * the connection that makes the total reach the upper one, until one ends that
+ * makes it fall below the lower one. */
+static __always_inline void mark_overload(__u32 dest, __u64 conns, bool opened)
+{
+	struct dest *d = bpf_map_lookup_elem(&dests, &dest);
+	struct overload *o;
+	__u32 lower;
+
+	if (!d || !d->upper)
+		return;
+	o = bpf_map_lookup_elem(&overloads, &dest);
+	if (!o)
+		return;
+	lower = d->lower ?: d->upper - d->upper / 4;
+	if (opened && live_total(conns) >= d->upper)
+		WRITE_ONCE(o->on, 1);
+	else if (!opened && live_total(conns) < lower)
+		WRITE_ONCE(o->on, 0);
 }
 
 static __always_inline void displaced_add(bool v6, __u64 delta)
@@ -150,7 +177,9 @@ static __always_inline bool any_displaced(bool v6)
 /* Undoes what an entry was counted for; whoever swapped its word out calls it. */
 static __always_inline void conn_forget(__u64 word, bool v6)
 {
-	live_add(ctl_dest(word), -live_unit(ctl_state(word)));
+	__u64 left = live_add(ctl_dest(word), -live_unit(ctl_state(word)));
+
+	mark_overload(ctl_dest(word), left, false);
 	if (word & CTL_DISPLACED)
 		displaced_add(v6, -1ull);
 }
@@ -314,207 +343,4 @@ __noinline int conn_find(const struct flow *f, struct conn *c)
 	if (!f || !c)
 		return 0;
 	return f->v6 ? find(f, true, c) : find(f, false, c);
-}
-
-/* --- inserting ------------------------------------------------------------- */
-
-/* Publishes an entry in a slot this CPU has claimed. */
-static __always_inline void fill(__u64 *e, const struct flow *f, bool v6, __u64 word)
-{
-	if (v6) {
-		WRITE_ONCE(e[0], f->addr[0]);
-		WRITE_ONCE(e[1], f->addr[1]);
-	}
-	WRITE_ONCE(e[STRIDE(v6) - 2], f->key);
-	__sync_lock_test_and_set(&e[STRIDE(v6) - 1], word);
-}
-
-static __always_inline __u32 room_in(__u64 *b, bool v6, __u32 now)
-{
-	__u32 n = 0;
-
-	if (!b)
-		return 0;
-	for (int i = 0; i < CONN_WAYS; i++) {
-		__u64 w = READ_ONCE(b[i * STRIDE(v6) + STRIDE(v6) - 1]);
-
-		n += !ctl_dest(w) || !ctl_alive(w, now);
-	}
-	return n;
-}
-
-/* Claims a free or outlived slot and fills it. */
-static __always_inline bool insert_in(__u64 *b, const struct flow *f, bool v6, __u64 word)
-{
-	if (!b)
-		return false;
-	for (int i = 0; i < CONN_WAYS; i++) {
-		__u64 *e = b + i * STRIDE(v6);
-		__u64 *ctl = &e[STRIDE(v6) - 1];
-		__u64 old = READ_ONCE(*ctl);
-
-		if (ctl_dest(old) && ctl_alive(old, f->now))
-			continue;
-		if (__sync_val_compare_and_swap(ctl, old, ctl_pack(f->now + 60, CTL_BUSY_DEST, 0, 0)) != old)
-			continue;
-		if (ctl_dest(old))
-			conn_forget(old, v6);
-		fill(e, f, v6, word);
-		return true;
-	}
-	return false;
-}
-
-/* The main table: the emptier home, else a displaced place, else there is no room. */
-static __always_inline bool insert_main(const struct flow *f, bool v6, __u64 word)
-{
-	__u64 *a = bucket_at(v6, false, f->hash, 0);
-	__u64 *b = bucket_at(v6, false, f->hash, 1);
-	__u32 ra = room_in(a, v6, f->now);
-
-	/* The first home is preferred while it has two places: most look-ups
-	 * then end there, and the balance that keeps buckets from filling stays. */
-	if ((ra >= 2 || ra >= room_in(b, v6, f->now)) && insert_in(a, f, v6, word))
-		return true;
-	if (insert_in(b, f, v6, word) || insert_in(a, f, v6, word))
-		return true;
-	for (int n = 2; n < 2 + MORE_BUCKETS; n++) {
-		if (insert_in(bucket_at(v6, false, f->hash, n), f, v6, word | CTL_DISPLACED)) {
-			displaced_add(v6, 1);
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The oldest half-open entry of a bucket: the one that ends first. An
- * established one waits here only when the main table was full; it stays. */
-static __always_inline __u64 *oldest_in(__u64 *b, bool v6, __u32 now, __s32 *left)
-{
-	__u64 *oldest = NULL;
-
-	if (!b)
-		return NULL;
-	for (int i = 0; i < CONN_WAYS; i++) {
-		__u64 *e = b + i * STRIDE(v6);
-		__u64 w = READ_ONCE(e[STRIDE(v6) - 1]);
-		__s32 l = (__u32)(w >> CTL_EXPIRES_SHIFT) - now;
-
-		if (ctl_dest(w) == CTL_BUSY_DEST || ctl_state(w) == STATE_ESTABLISHED || l >= *left)
-			continue;
-		*left = l;
-		oldest = e;
-	}
-	return oldest;
-}
-
-static __always_inline bool insert_half(const struct flow *f, bool v6, __u64 word)
-{
-	__u64 *a = bucket_at(v6, true, f->hash, 0);
-	__u64 *b = bucket_at(v6, true, f->hash, 1);
-	__s32 left = 0x7fffffff;
-	__u64 *e, *other, old;
-
-	if (insert_in(a, f, v6, word) || insert_in(b, f, v6, word))
-		return true;
-	e = oldest_in(a, v6, f->now, &left);
-	other = oldest_in(b, v6, f->now, &left);
-	if (other)
-		e = other;
-	if (!e)
-		return false;
-	old = READ_ONCE(e[STRIDE(v6) - 1]);
-	if (ctl_dest(old) == CTL_BUSY_DEST ||
-	    __sync_val_compare_and_swap(&e[STRIDE(v6) - 1], old, ctl_pack(f->now + 60, CTL_BUSY_DEST, 0, 0)) != old)
-		return false;
-	if (ctl_dest(old))
-		conn_forget(old, v6);
-	fill(e, f, v6, word);
-	return true;
-}
-
-static __always_inline bool insert(const struct flow *f, bool v6, __u64 word)
-{
-	__u32 state = ctl_state(word);
-
-	if (state == STATE_UDP || state == STATE_ESTABLISHED)
-		return insert_main(f, v6, word);
-	return insert_half(f, v6, word);
-}
-
-/* Enters a new connection in the given state and counts it: 1, or 0 for no room. */
-__noinline int conn_insert(const struct flow *f, __u64 word)
-{
-	if (!f)
-		return 0;
-	if (explaining)
-		return 1;
-	if (!(f->v6 ? insert(f, true, word) : insert(f, false, word)))
-		return 0;
-	live_add(ctl_dest(word), live_unit(ctl_state(word)));
-	count_conn(ctl_dest(word));
-	return 1;
-}
-
-/* --- moving on --------------------------------------------------------------- */
-
-/* Swaps a connection's word, if it is still the one that was read. */
-static __always_inline bool conn_swap(bool v6, const struct conn *c, __u64 old, __u64 word, __u64 *seen)
-{
-	__u64 *ctl = conn_ctl(v6, c);
-
-	if (!ctl)
-		return false;
-	*seen = __sync_val_compare_and_swap(ctl, old, word);
-	return *seen == old;
-}
-
-/* Frees an entry whose word is still the one that was read. */
-__noinline int conn_remove(const struct flow *f, const struct conn *c)
-{
-	__u64 seen;
-
-	if (!f || !c || explaining)
-		return 0;
-	if (!(f->v6 ? conn_swap(true, c, c->word, 0, &seen) : conn_swap(false, c, c->word, 0, &seen)))
-		return 0;
-	conn_forget(c->word, f->v6);
-	return 1;
-}
-
-/* Moves a connection that was just established from the half-open table to the
- * main one. The main entry is published first, so there is no moment at which
- * a packet finds neither. Without room it stays where it is, and is not
- * evicted from there. */
-static __always_inline void promote(const struct flow *f, bool v6, const struct conn *c)
-{
-	__u64 old = c->word, seen = 0;
-
-	if (!insert_main(f, v6, old))
-		return;
-	if (conn_swap(v6, c, old, 0, &seen))
-		return;
-	/* Another CPU refreshed or moved it on meanwhile: try once more. */
-	if (ctl_dest(seen) == ctl_dest(old) && conn_swap(v6, c, seen, 0, &seen)) {
-		if (!active_state(ctl_state(seen)))
-			live_add(ctl_dest(old), live_unit(STATE_ESTABLISHED) - live_unit(ctl_state(seen)));
-		return;
-	}
-	/* It was evicted, and counted as gone: the main entry is alive. */
-	live_add(ctl_dest(old), live_unit(STATE_ESTABLISHED));
-}
-
-__noinline int conn_promote(const struct flow *f, const struct conn *c)
-{
-	struct flow g;
-
-	if (!f || !c)
-		return 0;
-	g = *f;
-	g.key = c->key;
-	if (g.v6)
-		promote(&g, true, c);
-	else
-		promote(&g, false, c);
-	return 0;
 }

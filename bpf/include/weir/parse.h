@@ -96,9 +96,9 @@ static __always_inline void *packet_at(const struct packet *p, __u32 offset, __u
 	void *at = packet_data(p);
 	__u64 bounded = offset;
 
-	if (bounded > 0x3ff)
+	if (bounded > 0x7ff)
 		return NULL;
-	asm volatile("%0 &= 0x3ff" : "+r"(bounded));
+	asm volatile("%0 &= 0x7ff" : "+r"(bounded));
 	at += bounded;
 	return at + size > packet_end(p) ? NULL : at;
 }

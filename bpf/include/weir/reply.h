@@ -11,11 +11,10 @@
  */
 #pragma once
 
-#include "conn.h"
+#include "conn_step.h"
 #include "frag.h"
 #include "send.h"
 #include "service.h"
-#include "state.h"
 
 static __noinline int reply(struct packet *p, int *action)
 {

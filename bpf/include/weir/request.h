@@ -4,13 +4,12 @@
  * itself. */
 #pragma once
 
-#include "conn.h"
+#include "conn_step.h"
 #include "frag.h"
 #include "icmp.h"
 #include "sched.h"
 #include "send.h"
 #include "service.h"
-#include "state.h"
 
 /*
  * Does this SYN begin a new connection where the table still has an old one?

@@ -34,11 +34,11 @@ static __always_inline struct slot *slot_at(const struct set *s, __u32 pos)
 	return bpf_map_lookup_elem(&slots, &i);
 }
 
-static __always_inline bool overloaded(__u32 dest, __u64 conns)
+static __always_inline bool overloaded(__u32 dest)
 {
-	struct dest *d = bpf_map_lookup_elem(&dests, &dest);
+	struct overload *o = bpf_map_lookup_elem(&overloads, &dest);
 
-	return !d || (d->upper && (__u32)(conns >> 32) + (__u32)conns >= d->upper);
+	return !o || READ_ONCE(o->on);
 }
 
 static __always_inline __u64 conns_of(__u32 dest)
@@ -55,7 +55,7 @@ static long rr_turn(__u32 i, struct pick *k)
 
 	k->pos = k->pos + 1 >= k->set->count ? 0 : k->pos + 1;
 	s = slot_at(k->set, k->pos);
-	if (!s || !s->weight || overloaded(s->dest, conns_of(s->dest)))
+	if (!s || !s->weight || overloaded(s->dest))
 		return 0;
 	k->dest = s->dest;
 	k->at = k->pos;
@@ -80,7 +80,7 @@ static long wrr_turn(__u32 i, struct pick *k)
 		}
 	}
 	s = slot_at(k->set, k->pos);
-	if (!s || s->weight < k->cw || overloaded(s->dest, conns_of(s->dest)))
+	if (!s || s->weight < k->cw || overloaded(s->dest))
 		return 0;
 	k->dest = s->dest;
 	k->at = k->pos;
@@ -96,7 +96,7 @@ static long lc_turn(__u32 i, struct pick *k)
 	if (!s || !s->weight)
 		return 0;
 	conns = conns_of(s->dest);
-	if (overloaded(s->dest, conns))
+	if (overloaded(s->dest))
 		return 0;
 	load = (conns >> 32) * 257 + (__u32)conns;
 	trace(STEP_CONSIDERED, s->dest, s->weight << 16 | (__u16)(conns >> 32));
@@ -117,7 +117,7 @@ static long wlc_turn(__u32 i, struct pick *k)
 	if (!s || !s->weight)
 		return 0;
 	conns = conns_of(s->dest);
-	if (overloaded(s->dest, conns))
+	if (overloaded(s->dest))
 		return 0;
 	load = (conns >> 32) * 257 + (__u32)conns;
 	trace(STEP_CONSIDERED, s->dest, s->weight << 16 | (__u16)(conns >> 32));

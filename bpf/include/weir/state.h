@@ -69,37 +69,3 @@ static __always_inline __u64 first_word(const struct packet *p, __u32 dest, __u8
 		state = next_tcp_state(tcp_event(p), forward ? DIR_IN_ONLY : DIR_IN, NO);
 	return ctl_pack(now + state_timeout(state), dest, state, flags);
 }
-
-/* Moves a known connection on by one packet and restarts its timer. The word
- * is written only if something in it changed, which for a busy connection is
- * once in a tick. */
-__noinline int conn_step(const struct flow *f, struct conn *c)
-{
-	if (!f || !c)
-		return 0;
-	for (int i = 0; i < 3; i++) {
-		__u64 old = c->word, seen = 0, word;
-		__u32 from = ctl_state(old), to;
-		__u32 flags = old & 0xff;
-
-		if (f->out)
-			flags &= ~CTL_NOOUTPUT;
-		to = next_tcp_state(f->event, f->out ? DIR_OUT : flags & CTL_NOOUTPUT ? DIR_IN_ONLY : DIR_IN, from);
-		word = ctl_pack(f->now + state_timeout(to), ctl_dest(old), to, flags);
-		trace(STEP_STATE, from, to);
-		if (word == old || explaining)
-			return 0;
-		if (f->v6 ? conn_swap(true, c, old, word, &seen) : conn_swap(false, c, old, word, &seen)) {
-			c->word = word;
-			if (active_state(from) != active_state(to))
-				live_add(ctl_dest(word), live_unit(to) - live_unit(from));
-			if (c->half && to == STATE_ESTABLISHED && from != to)
-				conn_promote(f, c);
-			return 0;
-		}
-		if (ctl_dest(seen) != ctl_dest(old))
-			return 0; /* forgotten meanwhile; the packet still goes its way */
-		c->word = seen;
-	}
-	return 0;
-}

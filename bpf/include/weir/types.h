@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 2
+#define WEIR_LAYOUT 3
 
 struct addr {
 	__be32 w[4];
@@ -89,8 +89,8 @@ struct dest {
 	__u8 pad;
 	__u32 service;
 	__u32 nexthop;
-	__u32 upper; /* connections at which it is overloaded, 0: no limit */
-	__u32 lower;
+	__u32 upper; /* connections at which it becomes overloaded, 0: never */
+	__u32 lower; /* connections below which it no longer is, 0: 3/4 of upper */
 	__u32 weight; /* as in its slot; 0: takes no new connections */
 	__u32 pad2;
 };
@@ -99,6 +99,13 @@ struct dest {
  * state is one atomic addition and no reader sees half of it. */
 struct live {
 	__u64 conns;
+};
+
+/* Has reached its upper threshold and not yet fallen below the lower one. Apart
+ * from struct live, because Go sets it when thresholds are changed. */
+struct overload {
+	__u32 on;
+	__u32 pad;
 };
 
 struct dest_stats {

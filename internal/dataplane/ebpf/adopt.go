@@ -19,7 +19,7 @@ import (
 
 // ErrLayout says that a running table was made by a weir whose maps this one
 // cannot read.
-var ErrLayout = errors.New("the running packet engine is of another version; `weir down` with the old version, or restart the network namespace, then start again")
+var ErrLayout = errors.New("the running packet engine was left by another version of weir; `weir down` takes it away, with its connections, then start again")
 
 // The names the programs have in the kernel.
 const (

@@ -105,6 +105,12 @@ type engineNexthop struct {
 	Via     engineAddr
 }
 
+type engineOverload struct {
+	_   structs.HostLayout
+	On  uint32
+	Pad uint32
+}
+
 type enginePort struct {
 	_     structs.HostLayout
 	Mac   [6]uint8
@@ -270,6 +276,7 @@ const (
 	engineMapIcmpBudgets  = "icmp_budgets"
 	engineMapLives        = "lives"
 	engineMapNexthops     = "nexthops"
+	engineMapOverloads    = "overloads"
 	engineMapPorts        = "ports"
 	engineMapServiceIds   = "service_ids"
 	engineMapServices     = "services"
@@ -353,6 +360,7 @@ type engineMapSpecs struct {
 	IcmpBudgets *ebpf.MapSpec `ebpf:"icmp_budgets"`
 	Lives       *ebpf.MapSpec `ebpf:"lives"`
 	Nexthops    *ebpf.MapSpec `ebpf:"nexthops"`
+	Overloads   *ebpf.MapSpec `ebpf:"overloads"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	ServiceIds  *ebpf.MapSpec `ebpf:"service_ids"`
 	Services    *ebpf.MapSpec `ebpf:"services"`
@@ -406,6 +414,7 @@ type engineMaps struct {
 	IcmpBudgets *ebpf.Map `ebpf:"icmp_budgets"`
 	Lives       *ebpf.Map `ebpf:"lives"`
 	Nexthops    *ebpf.Map `ebpf:"nexthops"`
+	Overloads   *ebpf.Map `ebpf:"overloads"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	ServiceIds  *ebpf.Map `ebpf:"service_ids"`
 	Services    *ebpf.Map `ebpf:"services"`
@@ -430,6 +439,7 @@ func (m *engineMaps) Close() error {
 		m.IcmpBudgets,
 		m.Lives,
 		m.Nexthops,
+		m.Overloads,
 		m.Ports,
 		m.ServiceIds,
 		m.Services,

@@ -57,7 +57,11 @@ func long(from, to netip.AddrPort, ttl uint8) []byte {
 	if from.Addr().Is6() {
 		head = 60
 	}
-	frame := build(from, to, layers.IPProtocolTCP, tcp, make([]byte, 1400-head), func(ip *layers.IPv4) { ip.TTL = ttl })
+	body := make([]byte, 1400-head)
+	for i := range body {
+		body[i] = byte(i*7 + 1) // zeros would hide what a checksum leaves out
+	}
+	frame := build(from, to, layers.IPProtocolTCP, tcp, body, func(ip *layers.IPv4) { ip.TTL = ttl })
 	if from.Addr().Is6() {
 		frame[14+7] = ttl
 	}

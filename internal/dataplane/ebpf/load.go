@@ -13,7 +13,7 @@ import (
 )
 
 // layout is WEIR_LAYOUT of types.h.
-const layout = 2
+const layout = 3
 
 // A door is one of the ways into the engine: the object loaded with its own
 // constants over the same maps.
@@ -78,8 +78,13 @@ func (e *engine) readSettings() error {
 }
 
 func (e *engine) compareSizes(o Options, log *slog.Logger) {
-	if have, want := e.maps["conns4"].MaxEntries(), buckets(o.Connections); have != want {
-		log.Warn("connection table keeps its size until `weir down`", "from", have*2, "to", want*2)
+	for _, t := range []struct {
+		name    string
+		buckets uint32
+	}{{"conns4", buckets(o.Connections)}, {"half4", halfBuckets(o.HalfOpen)}} {
+		if have := e.maps[t.name].MaxEntries(); have != t.buckets {
+			log.Warn("connection table keeps its size until `weir down`", "table", t.name, "buckets", have, "wanted", t.buckets)
+		}
 	}
 }
 
@@ -88,10 +93,10 @@ func (e *engine) compareSizes(o Options, log *slog.Logger) {
 func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 	sizes := map[string]uint32{
 		"service_ids": uint32(o.Services), "services": uint32(o.Services) + 1, "sets": 2*uint32(o.Services) + 2,
-		"slots": 2*uint32(o.Destinations) + 1, "dests": uint32(o.Destinations) + 1, "lives": uint32(o.Destinations) + 1,
+		"slots": 2*uint32(o.Destinations) + 1, "dests": uint32(o.Destinations) + 1, "lives": uint32(o.Destinations) + 1, "overloads": uint32(o.Destinations) + 1,
 		"stats": uint32(o.Destinations) + 1, "nexthops": uint32(o.Destinations) + 1,
 		"conns4": buckets(o.Connections), "conns6": buckets(o.Connections),
-		"half4": buckets(o.HalfOpen) / 2, "half6": buckets(o.HalfOpen) / 2,
+		"half4": halfBuckets(o.HalfOpen), "half6": halfBuckets(o.HalfOpen),
 	}
 	e.maps = make(map[string]*ebpf.Map)
 	for name := range shared(spec) {

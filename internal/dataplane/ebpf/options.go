@@ -59,9 +59,16 @@ func (o *Options) fill() error {
 	return nil
 }
 
-// ways is the number of entries in a bucket, twice so that tables stay half
-// empty: fuller ones displace entries from their home buckets.
-func buckets(entries int) uint32 { return uint32(max(1, (2*entries+3)/4)) }
+// ways is CONN_WAYS of types.h: entries in a bucket.
+const ways = 4
+
+// buckets is the size of a main table. It has twice the entries that were
+// asked for: a fuller one displaces too many from their home buckets.
+func buckets(entries int) uint32 { return uint32(max(1, (2*entries+ways-1)/ways)) }
+
+// halfBuckets is the size of a half-open table, which may run full: there the
+// oldest gives way.
+func halfBuckets(entries int) uint32 { return uint32(max(1, (entries+ways-1)/ways)) }
 
 // timeouts are the seconds of IPVS for each TCP state, by its number.
 var timeouts = [...]time.Duration{

@@ -41,8 +41,7 @@ func live(r *rig, s lvs.Scheduler, rng *rand.Rand) {
 			r.put(svc)
 		}
 		want, ok := model.Pick(r.loads(svc))
-		from := netip.AddrPortFrom(client.Addr(), port)
-		f := r.ingress(segment(from, vip, "S"))
+		f := r.ingress(segment(netip.AddrPortFrom(client.Addr(), port), vip, "S"))
 		if !ok {
 			if f.verdict != "no-destination" {
 				r.Fatalf("port %d: %q, but the model finds nobody in %v", port, f.verdict, svc.Lines())
@@ -59,8 +58,8 @@ func live(r *rig, s lvs.Scheduler, rng *rand.Rand) {
 // someLater lets earlier connections move on.
 func (r *rig) someLater(rng *rand.Rand, port uint16) {
 	for range rng.IntN(3) {
-		from := netip.AddrPortFrom(client.Addr(), 1024+uint16(rng.IntN(int(port)-1023)))
-		r.ingress(segment(from, vip, []flags{"A", "A", "FA", "R"}[rng.IntN(4)]))
+		earlier := netip.AddrPortFrom(client.Addr(), 1024+uint16(rng.IntN(int(port)-1023)))
+		r.ingress(segment(earlier, vip, []flags{"A", "A", "FA", "R"}[rng.IntN(4)]))
 	}
 }
 
@@ -68,14 +67,23 @@ func (r *rig) loads(s lvs.Service) []sched.Load {
 	var loads []sched.Load
 	for _, d := range s.Destinations {
 		a, i := r.load(s.Key, d)
-		loads = append(loads, sched.Load{Active: a, Inactive: i})
+		loads = append(loads, sched.Load{Active: a, Inactive: i, Overloaded: r.overloaded(s.Key, d)})
 	}
 	return loads
+}
+
+func (r *rig) overloaded(k lvs.ServiceKey, d lvs.Destination) bool {
+	var o engineOverload
+	if err := r.plane.engine.maps["overloads"].Lookup(r.plane.table.dests[destKey{k, d.Addr}].id, &o); err != nil {
+		r.Fatal(err)
+	}
+	return o.On != 0
 }
 
 func reweigh(s lvs.Service, rng *rand.Rand) {
 	for i := range s.Destinations {
 		s.Destinations[i].Weight = rng.IntN(5) * (1 + rng.IntN(3))
+		s.Destinations[i].Upper = uint32(rng.IntN(3) * rng.IntN(40))
 	}
 }
 
@@ -101,18 +109,69 @@ func change(s, all lvs.Service, rng *rand.Rand) lvs.Service {
 	return s
 }
 
+// TestThresholds is the course observed on the kernel: four connections fill a
+// server, the fifth is refused; it takes new ones only when fewer than three
+// quarters are left, or fewer than the lower threshold.
 func TestThresholds(t *testing.T) {
+	for _, tt := range []struct {
+		lower   uint32
+		ends    int // connections that end before it takes new ones
+		refused int // … and how many may end without
+	}{{0, 2, 1}, {2, 3, 2}, {4, 1, 0}} {
+		r := newRig(t)
+		svc := tcpService(lvs.RR, lvs.DirectRoute, 1)
+		svc.Destinations[0].Upper, svc.Destinations[0].Lower = 4, tt.lower
+		r.reach(1500, false, svc)
+		r.put(svc)
+		for port := range uint16(4) {
+			if f := r.ingress(segment(from(port), vip, "S")); f.verdict != "forwarded" {
+				t.Fatalf("connection %d: %q", port+1, f.verdict)
+			}
+		}
+		for ended := range tt.ends {
+			if f := r.ingress(segment(from(99), vip, "S")); f.verdict != "no-destination" {
+				t.Errorf("lower %d, %d of 4 ended: %q", tt.lower, ended, f.verdict)
+			}
+			r.end(from(uint16(ended)))
+		}
+		if f := r.ingress(segment(from(99), vip, "S")); f.verdict != "forwarded" {
+			t.Errorf("lower %d, %d of 4 ended: %q", tt.lower, tt.ends, f.verdict)
+		}
+	}
+}
+
+func TestThresholdsChanged(t *testing.T) {
 	r := newRig(t)
-	svc := tcpService(lvs.RR, lvs.Masquerade, 2)
-	svc.Destinations[0].Upper = 2
+	svc := tcpService(lvs.RR, lvs.DirectRoute, 1)
 	r.reach(1500, false, svc)
 	r.put(svc)
-	seen := make(map[netip.AddrPort]int)
-	for port := range uint16(10) {
-		f := r.ingress(segment(netip.AddrPortFrom(client.Addr(), 2000+port), vip, "S"))
-		seen[r.look(f.out).to]++
+	for port := range uint16(3) {
+		r.ingress(segment(from(port), vip, "S"))
 	}
-	if n := seen[svc.Destinations[0].Addr]; n != 2 {
-		t.Errorf("a server for two connections got %d of ten", n)
+	for _, tt := range []struct {
+		upper   uint32
+		verdict string
+	}{{3, "no-destination"}, {100, "forwarded"}, {4, "no-destination"}, {0, "forwarded"}} {
+		svc = svc.Clone()
+		svc.Destinations[0].Upper = tt.upper
+		r.put(svc)
+		if f := r.ingress(segment(from(50+uint16(tt.upper)), vip, "S")); f.verdict != tt.verdict {
+			t.Errorf("upper %d: %q, want %q", tt.upper, f.verdict, tt.verdict)
+		}
 	}
+}
+
+func from(port uint16) netip.AddrPort { return netip.AddrPortFrom(client.Addr(), 2000+port) }
+
+// end makes one connection's time be over and sweeps it.
+func (r *rig) end(client netip.AddrPort) {
+	r.Helper()
+	key := uint64(wire16(client.Port())) << 32
+	r.eachEntry(func(k, w uint64) uint64 {
+		if k&(0xffff<<32) != key {
+			return w
+		}
+		return w&0xffffffff | uint64(ticksNow()-1)<<32
+	})
+	r.sweepAll()
 }

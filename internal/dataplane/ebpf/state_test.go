@@ -88,13 +88,17 @@ func stateNumber(t *testing.T, name string) uint64 {
 
 // eachWord lets f change the control words of the IPv4 tables.
 func (r *rig) eachWord(f func(word uint64) uint64) {
+	r.eachEntry(func(_, word uint64) uint64 { return f(word) })
+}
+
+func (r *rig) eachEntry(f func(key, word uint64) uint64) {
 	for _, name := range []string{"conns4", "half4"} {
 		m := r.plane.engine.maps[name]
 		err := scan(m, func(i uint32, b *engineBucket4) bool {
 			changed := *b
 			for w := range changed.Conn {
 				if ctl(changed.Conn[w].Ctl).dest() != 0 {
-					changed.Conn[w].Ctl = f(changed.Conn[w].Ctl)
+					changed.Conn[w].Ctl = f(changed.Conn[w].Key, changed.Conn[w].Ctl)
 				}
 			}
 			if changed != *b {

@@ -193,9 +193,35 @@ func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destina
 			return 0, err
 		}
 	}
+	if want.Upper != have.written.Upper || want.Lower != have.written.Lower {
+		if err := p.reconsider(have.id, want); err != nil {
+			return 0, err
+		}
+	}
 	have.written, have.gone = want, time.Time{}
 	p.table.dests[key] = have
 	return have.id, nil
+}
+
+// reconsider sets the overload mark of a destination whose thresholds changed:
+// on if it is full, off if it has room, else left as it was (__ip_vs_update_dest).
+func (p *Plane) reconsider(id uint32, d engineDest) error {
+	live, err := p.live(id)
+	if err != nil {
+		return err
+	}
+	total := uint32(live.Conns>>32) + uint32(live.Conns)
+	lower := d.Lower
+	if lower == 0 {
+		lower = d.Upper - d.Upper/4
+	}
+	switch {
+	case d.Upper != 0 && total >= d.Upper:
+		return p.write("overloads", id, engineOverload{On: 1})
+	case d.Upper == 0 || total < lower:
+		return p.write("overloads", id, engineOverload{})
+	}
+	return nil
 }
 
 func (p *Plane) writeSlots(slots []engineSlot) (span, error) {
