@@ -1,0 +1,176 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-lb/weir/internal/guest"
+)
+
+//go:embed testdata
+var testdata embed.FS
+
+// inGuest is set where this program is to be the guest's part of the test:
+// the scenarios to run, as a regular expression.
+const inGuest = "WEIR_CONFORMANCE_GUEST"
+
+// only picks scenarios by name: WEIR_CONFORMANCE='e4' go test …
+const only = "WEIR_CONFORMANCE"
+
+var update = flag.Bool("update", false, "write down how weir differs where it does so on purpose")
+
+func TestMain(m *testing.M) {
+	if pick := os.Getenv(inGuest); pick != "" {
+		if err := observeInGuest(pick); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func observeInGuest(pick string) error {
+	all, err := scenarios(pick)
+	if err != nil {
+		return err
+	}
+	return Observe(all, os.Stdout)
+}
+
+func scenarios(pick string) (picked []Scenario, err error) {
+	expr, err := regexp.Compile(pick)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := fs.Sub(testdata, "testdata")
+	if err != nil {
+		return nil, err
+	}
+	all, err := Load(dir)
+	for _, s := range all {
+		if expr.MatchString(s.Name) {
+			picked = append(picked, s)
+		}
+	}
+	return picked, err
+}
+
+// TestAgainstIPVS boots the guest, has it run every scenario on ip_vs and on
+// weir, and compares.
+func TestAgainstIPVS(t *testing.T) {
+	if err := guest.Lacking(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	pick := os.Getenv(only)
+	if pick == "" {
+		pick = "."
+	}
+	all, err := scenarios(pick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	seen := ask(ctx, t, pick)
+	agreed := 0
+	for _, s := range all {
+		t.Run(s.Name, func(t *testing.T) {
+			truth, ok := seen[s.Name+"@ip_vs"]
+			if !ok {
+				t.Fatal("the guest did not get so far")
+			}
+			judge(t, s, truth, seen[s.Name+"@weir tc"], seen[s.Name+"@weir xdp"])
+			agreed++
+		})
+	}
+	t.Logf("%d scenarios", agreed)
+}
+
+// ask runs the guest's part and collects what it saw.
+func ask(ctx context.Context, t *testing.T, pick string) map[string]Observation {
+	t.Helper()
+	program, err := guest.BuildTest(ctx, ".", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	m := guest.Machine{Cache: "../../.cache/guest", Memory: 1536, Files: []guest.File{{From: program, To: "/root/oracle", Mode: 0o755}}}
+	code, err := m.Run(ctx, fmt.Sprintf("export %s='%s'; ./oracle", inGuest, pick), &out)
+	if err != nil {
+		t.Errorf("the guest: %v", err)
+	}
+	seen := make(map[string]Observation)
+	for line := range strings.Lines(out.String()) {
+		var o Observation
+		if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &o) != nil {
+			t.Logf("guest: %s", strings.TrimSpace(line))
+			continue
+		}
+		seen[o.Scenario+"@"+o.Body] = o
+	}
+	if code != 0 {
+		t.Errorf("the guest's part ended with %d", code)
+	}
+	return seen
+}
+
+// judge compares, and holds a difference on purpose to what was written down.
+func judge(t *testing.T, s Scenario, truth Observation, bodies ...Observation) {
+	t.Helper()
+	var found strings.Builder
+	for _, b := range bodies {
+		found.WriteString(Compare(s, truth, b))
+	}
+	if s.Differs == "" {
+		if found.Len() > 0 {
+			t.Errorf("they differ:\n%s", &found)
+		}
+		return
+	}
+	documented(t, s.Differs)
+	name := filepath.Join("testdata", "differs", strings.NewReplacer("/", "-", ",", "-").Replace(s.Name)+".txt")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(found.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &found)
+	}
+	if found.Len() == 0 {
+		t.Errorf("they agree; take `differs` out of the scenario, and the sentence out of docs/differences.md")
+	} else if found.String() != string(want) {
+		t.Errorf("they differ otherwise than is written down:\n%s\nwritten down:\n%s", &found, want)
+	}
+}
+
+// documented asks that the reader of the documentation is told.
+func documented(t *testing.T, sentence string) {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/differences.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(doc, []byte(sentence)) {
+		t.Errorf("docs/differences.md does not say: %s", sentence)
+	}
+}

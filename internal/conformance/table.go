@@ -1,0 +1,136 @@
+package conformance
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// A table is what ipvsadm's lines have built so far.
+type table map[lvs.ServiceKey]lvs.Service
+
+// A change is what a line does to a data plane: s is put, or gone.
+type change struct {
+	service lvs.Service
+	gone    bool
+}
+
+// words of ipvsadm's that take a value.
+var withValue = []string{"-t", "-u", "-r", "-s", "-w", "-x", "-y", "-p", "-b"}
+
+// do carries out one line as ipvsadm would, and tells what became of it.
+func (t table) do(words []string) ([]change, error) {
+	if words[0] == "-C" {
+		var all []change
+		for k, s := range t {
+			all = append(all, change{s, true})
+			delete(t, k)
+		}
+		return all, nil
+	}
+	o := make(map[string]string)
+	for i := 1; i < len(words); i++ {
+		if slices.Contains(withValue, words[i]) && i+1 < len(words) {
+			o[words[i]] = words[i+1]
+			i++
+		} else {
+			o[words[i]] = "yes"
+		}
+	}
+	key, err := keyOf(o)
+	if err != nil {
+		return nil, err
+	}
+	s, there := t[key]
+	if there == (words[0] == "-A") {
+		return nil, fmt.Errorf("%s: service %s is there: %v", words[0], key, there)
+	}
+	if words[0] == "-D" {
+		delete(t, key)
+		return []change{{s, true}}, nil
+	}
+	s = s.Clone()
+	s.Key = key
+	if err := edit(&s, words[0], o); err != nil {
+		return nil, err
+	}
+	t[key] = s
+	return []change{{s, false}}, nil
+}
+
+func keyOf(o map[string]string) (k lvs.ServiceKey, err error) {
+	k.Protocol = lvs.TCP
+	text, ok := o["-t"]
+	if !ok {
+		k.Protocol = lvs.UDP
+		if text, ok = o["-u"]; !ok {
+			return k, fmt.Errorf("weir has no services but -t and -u so far")
+		}
+	}
+	k.Addr, err = netip.ParseAddrPort(text)
+	return k, err
+}
+
+func edit(s *lvs.Service, verb string, o map[string]string) error {
+	switch verb {
+	case "-A", "-E":
+		s.Scheduler = lvs.WLC
+		if name, ok := o["-s"]; ok {
+			s.Scheduler = lvs.Scheduler(name)
+		}
+		return nil
+	case "-a", "-e", "-d":
+	default:
+		return fmt.Errorf("%s is not known here", verb)
+	}
+	addr, err := netip.ParseAddrPort(o["-r"])
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(s.Destinations, func(d lvs.Destination) bool { return d.Addr == addr })
+	if (i < 0) != (verb == "-a") {
+		return fmt.Errorf("%s: destination %s is there: %v", verb, addr, i >= 0)
+	}
+	switch verb {
+	case "-d":
+		s.Destinations = slices.Delete(s.Destinations, i, i+1)
+		return nil
+	case "-a":
+		// The kernel puts a new one at the head of its list.
+		s.Destinations = slices.Insert(s.Destinations, 0, lvs.Destination{Addr: addr})
+		i = 0
+	}
+	d, err := destination(o)
+	d.Addr = addr
+	s.Destinations[i] = d
+	return err
+}
+
+func destination(o map[string]string) (d lvs.Destination, err error) {
+	d.Forward, d.Weight = lvs.DirectRoute, 1
+	if o["-m"] != "" {
+		d.Forward = lvs.Masquerade
+	}
+	if o["-i"] != "" {
+		d.Forward = lvs.Tunnel
+	}
+	for word, set := range map[string]func(int){
+		"-w": func(n int) { d.Weight = n },
+		"-x": func(n int) { d.Upper = uint32(n) },
+		"-y": func(n int) { d.Lower = uint32(n) },
+	} {
+		text, ok := o[word]
+		if !ok {
+			continue
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return d, fmt.Errorf("%s %s: %w", word, text, err)
+		}
+		set(n)
+	}
+	return d, nil
+}

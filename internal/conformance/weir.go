@@ -1,0 +1,164 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/weir-lb/weir/internal/dataplane/ebpf"
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// engine is weir's packet engine. It is opened once and carried from one rig
+// to the next, because to load it takes longer than most scenarios.
+type engine struct {
+	mode  ebpf.Mode
+	plane *ebpf.Plane
+	table table
+	r     *rig
+}
+
+func (e *engine) name() string { return "weir " + string(e.mode) }
+
+func (e *engine) enter(r *rig) (err error) {
+	e.r, e.table = r, make(table)
+	return r.director.Do(func() error {
+		if e.plane == nil {
+			log := slog.New(slog.DiscardHandler)
+			o := ebpf.Options{Mode: e.mode, Connections: 65536, HalfOpen: 16384, Services: 4096, Destinations: 16384}
+			if e.plane, err = ebpf.Open(o, log); err != nil {
+				return err
+			}
+		}
+		return e.reach()
+	})
+}
+
+// reach tells the engine its network, as the network watcher would.
+func (e *engine) reach() error {
+	n := lvs.Network{Paths: make(map[netip.Addr]lvs.Path)}
+	for _, name := range e.r.links() {
+		i, err := net.InterfaceByName(name)
+		if err != nil {
+			return err
+		}
+		n.Links = append(n.Links, lvs.Link{Index: i.Index, Name: name, MAC: [6]byte(i.HardwareAddr), MTU: i.MTU, Kind: "veth", XDP: true, XDPSend: true})
+	}
+	for _, v6 := range []bool{false, true} {
+		p := Place{e.r.place.Number, v6}
+		for _, name := range []string{"local", "loop", "vip", "vip2", "director"} {
+			a, err := p.Addr(name)
+			if err != nil {
+				return err
+			}
+			n.Paths[a] = lvs.Path{Local: true}
+		}
+		for w := 1; w <= reals; w++ {
+			a, err := p.Addr(fmt.Sprintf("rs%d", w))
+			if err != nil {
+				return err
+			}
+			l := n.Links[w]
+			n.Paths[a] = lvs.Path{Link: l.Index, Via: a, MAC: [6]byte(e.r.wires[w].outer), Source: l.MAC, MTU: l.MTU}
+		}
+	}
+	return e.plane.Reach(context.Background(), n)
+}
+
+func (e *engine) moved() error { return e.r.director.Do(e.reach) }
+
+func (e *engine) command(words []string) error {
+	changes, err := e.table.do(words)
+	if err != nil {
+		return err
+	}
+	return e.r.director.Do(func() error {
+		for _, c := range changes {
+			if c.gone {
+				err = e.plane.Drop(context.Background(), c.service.Key)
+			} else {
+				err = e.plane.Put(context.Background(), c.service)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (e *engine) connections() (out []Connection, err error) {
+	p := e.r.place
+	vip, _ := p.Addr("vip")
+	vip2, _ := p.Addr("vip2")
+	for c, err := range e.plane.Connections(context.Background(), lvs.ConnectionFilter{}) {
+		if err != nil {
+			return nil, err
+		}
+		if a := c.Virtual.Addr(); a != vip && a != vip2 {
+			continue // left by an earlier scenario
+		}
+		out = append(out, Connection{Left: int(c.Expires.Seconds()), What: fmt.Sprintf("%s %s %s %s %s", strings.ToUpper(c.Protocol.String()),
+			p.nameport(c.Client), p.nameport(c.Virtual), p.nameport(c.Destination), c.State.Name(c.Protocol))})
+	}
+	slices.SortFunc(out, func(a, b Connection) int { return strings.Compare(a.What, b.What) })
+	return out, nil
+}
+
+// each lists the services with a line for each destination, as they stand in
+// the engine itself.
+func (e *engine) each(show func(lvs.Destination, lvs.DestinationCounters) string) (out []string, err error) {
+	totals, err := e.plane.Totals(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	services := make(map[string][]string)
+	for s, err := range e.plane.Installed(context.Background()) {
+		if err != nil {
+			return nil, err
+		}
+		name := fmt.Sprintf("service %s %s", strings.ToUpper(s.Key.Protocol.String()), e.r.place.nameport(s.Key.Addr))
+		services[name] = []string{name}
+		for _, d := range s.Destinations {
+			c := totals.Services[s.Key].Destinations[d.Addr]
+			services[name] = append(services[name], fmt.Sprintf("  %s %s", e.r.place.nameport(d.Addr), show(d, c)))
+		}
+	}
+	order := make([]string, 0, len(services))
+	for name := range services {
+		order = append(order, name)
+	}
+	slices.Sort(order)
+	for _, name := range order {
+		out = append(out, services[name]...)
+	}
+	return out, nil
+}
+
+func (e *engine) destinations() ([]string, error) {
+	return e.each(func(d lvs.Destination, c lvs.DestinationCounters) string {
+		return fmt.Sprintf("%s weight=%d active=%d inactive=%d", d.Forward, d.Weight, c.Active, c.Inactive)
+	})
+}
+
+func (e *engine) counters() ([]string, error) {
+	return e.each(func(_ lvs.Destination, c lvs.DestinationCounters) string {
+		return fmt.Sprintf("conns=%d in=%d/%d out=%d/%d", c.Connections, c.InPackets, c.InBytes, c.OutPackets, c.OutBytes)
+	})
+}
+
+// leave takes the engine out of the rig; it lives on without interfaces.
+func (e *engine) leave() error {
+	return e.r.director.Do(func() error {
+		for k := range e.table {
+			if err := e.plane.Drop(context.Background(), k); err != nil {
+				return err
+			}
+		}
+		return e.plane.Reach(context.Background(), lvs.Network{})
+	})
+}
