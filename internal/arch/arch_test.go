@@ -51,16 +51,20 @@ var arrows = map[string][]string{
 	"internal/lab/labtest":             {"lab", "lvs"},
 	"internal/dataplane/memory":        {"dataplane", "lvs"},
 	"internal/dataplane/dataplanetest": {"dataplane", "lvs"},
+	"internal/guest":                   nil,
+	"internal/conformance":             {"dataplane/ebpf", "guest", "lab", "lvs"},
 	"internal/arch":                    nil,
 	"cmd/weir":                         {"*"},
 }
 
 // workshop are the rooms only tests enter, and who else may.
 var workshop = map[string][]string{
-	"lab":                     {"internal/demo", "internal/lab/labtest"},
+	"lab":                     {"internal/demo", "internal/lab/labtest", "internal/conformance"},
 	"lab/labtest":             nil,
 	"dataplane/memory":        nil,
 	"dataplane/dataplanetest": nil,
+	"guest":                   {"internal/conformance"},
+	"conformance":             nil,
 }
 
 // foreign are packages that belong to one room.

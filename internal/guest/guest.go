@@ -23,7 +23,7 @@ import (
 
 // Packages are the Debian packages the guest is made of, besides the kernel:
 // the emulator, what builds the initramfs, and the programs inside. This is
-// the one list; the Makefile reads it with `go run` through cmd below.
+// one list; a test compares what make test installs with it.
 var Packages = []string{
 	"qemu-system-x86", "busybox-static", "kmod", "dash", "iproute2", "ipvsadm", "ethtool", "procps",
 }

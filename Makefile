@@ -1,0 +1,59 @@
+# make demo: see weir at work. make test: every test. Both do all they need on
+# a fresh Debian 12 with Go, as root. Plain `go build ./cmd/weir` works too.
+
+SHELL := /bin/bash -o pipefail
+export CGO_ENABLED := 0
+# The version is told by git here, where a checkout of another owner is no
+# error.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+VERSION := $(shell git describe --tags --dirty 2>/dev/null || git describe --always --dirty 2>/dev/null | sed s/^/development-/)
+
+# Rooms without a kernel under them are tested with the race detector, all at
+# once; the others one after the other, since they measure times.
+KERNEL := /(guest|conformance|lab|netif|dataplane/ebpf|demo)(/|$$)
+RESULTS := 2>&1 | awk -f tools/results.awk
+
+.PHONY: build demo test test-root packages lint generated race kernel docs generate bench fuzz clean
+
+build:
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o weir ./cmd/weir
+
+demo: build
+	./weir demo
+
+test: packages lint generated docs race kernel
+
+test-root: test
+
+packages:
+	tools/debian-packages
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w $$unformatted"; exit 1; fi
+	go vet ./...
+
+generated:
+	tools/generated
+
+race:
+	CGO_ENABLED=1 go test -race -v -timeout 10m $$(go list ./... | grep -vE '$(KERNEL)') $(RESULTS)
+
+kernel:
+	go test -p 1 -v -timeout 40m $$(go list ./... | grep -E '$(KERNEL)') $(RESULTS)
+
+docs: build
+	tools/docs
+
+generate:
+	tools/debian-packages
+	go generate ./internal/dataplane/ebpf
+
+bench:
+	go test -run '^$$' -bench . ./internal/dataplane/ebpf
+
+fuzz:
+	go test ./internal/dataplane/ebpf -run TestFuzzPackets -fuzzpackets=10000000 -timeout 2h
+
+clean:
+	rm -rf weir .cache
