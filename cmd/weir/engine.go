@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dataplane/ebpf"
+	"github.com/weir-lb/weir/internal/netif"
 )
 
 // openEngine loads the packet engine, or takes over the one that runs.
@@ -14,12 +16,18 @@ func openEngine(e config.Engine, log *slog.Logger) (plane, error) {
 		TCP: e.Timeouts.TCP, TCPFin: e.Timeouts.TCPFin, UDP: e.Timeouts.UDP}, log)
 }
 
-// removeEngine takes away what a weir that no longer runs has left standing.
-func removeEngine(context.Context) error {
+// removeAll takes away everything any weir has made in this network: the
+// packet engine, and the neighbour entries that fed it.
+func removeAll() error {
+	return errors.Join(ebpf.Remove(), netif.Release())
+}
+
+// removeLeft takes away what a weir that no longer runs has left standing.
+func removeLeft(context.Context) error {
 	held, err := lock(lockName)
 	if err != nil {
 		return err
 	}
 	defer held.Close()
-	return ebpf.Remove()
+	return removeAll()
 }

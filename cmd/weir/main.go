@@ -36,7 +36,7 @@ func run(args []string) int {
 		Version:  versionText(),
 		Socket:   client.SocketPath(),
 		Names:    cli.SystemNames(ctx),
-		Remove:   removeEngine,
+		Remove:   removeLeft,
 		Gone:     gone,
 	}
 	env.Run = func(ctx context.Context, o cli.RunOptions) error {

@@ -15,7 +15,6 @@ import (
 	"github.com/weir-lb/weir/internal/cli"
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dataplane"
-	"github.com/weir-lb/weir/internal/dataplane/ebpf"
 	"github.com/weir-lb/weir/internal/director"
 	"github.com/weir-lb/weir/internal/health"
 	"github.com/weir-lb/weir/internal/lvs"
@@ -45,13 +44,13 @@ type machinery struct {
 	notify  func(state string) // to the service manager
 	journal bool               // standard error is the journal
 	open    func(config.Engine, *slog.Logger) (plane, error)
-	remove  func() error // takes away what an open and closed plane leaves standing
+	remove  func() error // takes away what weir leaves standing when it only ends
 	watch   func(config.Engine, *slog.Logger) watcher
 }
 
 func system(env cli.Env, o cli.RunOptions, hangup <-chan os.Signal) machinery {
 	return machinery{RunOptions: o, env: env, lock: lockName, hangup: hangup, notify: notify,
-		journal: isJournal(os.Stderr, os.Getenv("JOURNAL_STREAM")), open: openEngine, remove: ebpf.Remove,
+		journal: isJournal(os.Stderr, os.Getenv("JOURNAL_STREAM")), open: openEngine, remove: removeAll,
 		watch: func(e config.Engine, log *slog.Logger) watcher {
 			return netif.NewWatcher(log, netif.Options{Interfaces: e.Interfaces})
 		}}

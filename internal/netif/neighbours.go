@@ -131,7 +131,7 @@ func addNeighbour(req *nl.NetlinkRequest, h hop) {
 // Release takes away every neighbour entry any weir has made in the network
 // of the calling thread. It is for the end of the table (weir down): a weir
 // that only stops leaves them, since packets go on flowing.
-func (w *Watcher) Release() error {
+func Release() error {
 	k, err := openKernel()
 	if err != nil {
 		return err

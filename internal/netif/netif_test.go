@@ -271,7 +271,7 @@ func TestNeighboursAreKeptAndReleased(t *testing.T) {
 	}
 
 	// Another process than the one that made them, as weir down may be.
-	labtest.Must(t, s.director.Do(func() error { return NewWatcher(slog.New(slog.DiscardHandler), Options{}).Release() }))
+	labtest.Must(t, s.director.Do(Release))
 	if managed("fd02::2") {
 		t.Error("an entry of weir's is left after release")
 	}
