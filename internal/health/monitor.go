@@ -20,9 +20,10 @@ type Monitor struct {
 	judge   func(lvs.Verdict)
 	checker func(lvs.Target) (Checker, error)
 
-	mu   sync.Mutex
-	wish *[]lvs.Target // not taken up yet
-	wake chan struct{}
+	mu       sync.Mutex
+	wish     *[]lvs.Target    // not taken up yet
+	returned map[subject]bool // were gone from a wish that was never taken up
+	wake     chan struct{}
 
 	good, bad atomic.Uint64
 
@@ -39,7 +40,7 @@ type opinion struct {
 	target   lvs.Target
 	question question
 	streak   Streak
-	told     bool // a verdict was given
+	judged   bool // a verdict was given
 }
 
 func (o *opinion) subject() subject { return subject{o.target.Service, o.target.Destination} }
@@ -52,6 +53,7 @@ func (o *opinion) subject() subject { return subject{o.target.Service, o.target.
 func NewMonitor(log *slog.Logger, judge func(lvs.Verdict)) *Monitor {
 	return &Monitor{
 		log: log, judge: judge, checker: New,
+		returned: map[subject]bool{},
 		wake:     make(chan struct{}, 1),
 		opinions: map[subject]*opinion{},
 		watches:  map[question]*watch{},
@@ -63,16 +65,34 @@ func NewMonitor(log *slog.Logger, judge func(lvs.Verdict)) *Monitor {
 // Set says which targets are to be checked: all of them, each time. A target
 // that stays the same notices nothing; one whose check changed is asked the
 // new question and keeps what was thought of it; one that is gone is asked no
-// more, and no verdict about it begins after Set has returned. Targets that
+// more, and no verdict about it begins after Set has returned. One that was
+// gone, for however short a time, is new when it comes back. Targets that
 // ask nothing (on, off) are left out. Set never waits, so judge may call it.
 func (m *Monitor) Set(targets []lvs.Target) {
 	wish := slices.Clone(targets)
 	m.mu.Lock()
+	if m.wish != nil {
+		m.markReturned(*m.wish, wish)
+	}
 	m.wish = &wish
 	m.mu.Unlock()
 	select {
 	case m.wake <- struct{}{}:
 	default:
+	}
+}
+
+// markReturned remembers who is in wish and was not in the one before, which
+// nobody will see any more.
+func (m *Monitor) markReturned(before, wish []lvs.Target) {
+	there := make(map[subject]bool, len(before))
+	for _, t := range before {
+		there[subject{t.Service, t.Destination}] = true
+	}
+	for _, t := range wish {
+		if s := (subject{t.Service, t.Destination}); !there[s] {
+			m.returned[s] = true
+		}
 	}
 }
 
@@ -89,7 +109,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	defer m.running.Wait()
 	defer cancel()
 	for {
-		m.settle(ctx)
+		m.takeUp(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -100,16 +120,19 @@ func (m *Monitor) Run(ctx context.Context) error {
 	}
 }
 
-// settle takes up the newest wish, if there is one that was not.
-func (m *Monitor) settle(ctx context.Context) {
+// takeUp makes the newest wish true, if there is one that was not.
+func (m *Monitor) takeUp(ctx context.Context) {
 	m.mu.Lock()
-	wish := m.wish
-	m.wish = nil
+	wish, returned := m.wish, m.returned
+	m.wish, m.returned = nil, map[subject]bool{}
 	m.mu.Unlock()
 	if wish == nil {
 		return
 	}
-	m.adopt(*wish)
+	for s := range returned {
+		delete(m.opinions, s)
+	}
+	m.replace(*wish)
 	for q, w := range m.watches {
 		if m.audience[q] == nil {
 			w.stop()
@@ -120,8 +143,8 @@ func (m *Monitor) settle(ctx context.Context) {
 	m.introduce(ctx)
 }
 
-// adopt makes the opinions those of the wished targets.
-func (m *Monitor) adopt(targets []lvs.Target) {
+// replace makes the opinions those of the wished targets.
+func (m *Monitor) replace(targets []lvs.Target) {
 	opinions := map[subject]*opinion{}
 	audience := map[question][]*opinion{}
 	for _, t := range targets {
@@ -193,7 +216,7 @@ func (m *Monitor) introduce(ctx context.Context) {
 			continue
 		}
 		for _, o := range heard {
-			if !o.told {
+			if !o.judged {
 				m.consider(ctx, o, *last)
 			}
 		}
@@ -219,13 +242,13 @@ func (m *Monitor) hear(ctx context.Context, a answer) {
 func (m *Monitor) consider(ctx context.Context, o *opinion, a answer) {
 	streak, changed := o.streak.After(a.err == nil, o.target.Check.Rise, o.target.Check.Fall)
 	o.streak = streak
-	if o.told && !changed {
+	if o.judged && !changed {
 		return
 	}
 	if ctx.Err() != nil || !m.wanted(o.subject()) {
 		return
 	}
-	o.told = true
+	o.judged = true
 	m.judge(verdict(o, a))
 }
 

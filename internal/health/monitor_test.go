@@ -335,3 +335,27 @@ func TestUnaskableCheckIsABadAnswer(t *testing.T) {
 		}
 	})
 }
+
+// Two reloads in quick succession, the first without a server and the second
+// with it, are one wish to the monitor. The director has forgotten the server
+// meanwhile and waits for its first answer.
+func TestGoneAndBackBeforeTheMonitorLooksIsNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.end()
+		both := []lvs.Target{target("192.0.2.1:80", a80), target("192.0.2.1:80", b80)}
+		r.Set(both)
+		time.Sleep(time.Second)
+		r.want("first answers", "0s 10.0.0.1:80 up", "500ms 10.0.0.2:80 up")
+		r.set(b80, "dead", 0)
+		r.within = func() { // the monitor is busy telling
+			r.Set(both[1:])
+			r.Set(both)
+			r.Set(both)
+		}
+		time.Sleep(20 * time.Second)
+		r.want("what is new and what has changed", "5s 10.0.0.2:80 down dead", "0s 10.0.0.1:80 up")
+		time.Sleep(time.Minute)
+		r.want("nothing changed")
+	})
+}

@@ -27,6 +27,7 @@ type rig struct {
 	asked    map[netip.AddrPort][]time.Duration
 	kinds    []lvs.CheckKind
 	verdicts []string // "5s 10.0.0.1:80 down no answer"
+	within   func()   // done once, before the next verdict is heard
 	inFlight int
 	most     int
 }
@@ -50,6 +51,12 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) hearVerdict(v lvs.Verdict) {
 	r.mu.Lock()
+	if do := r.within; do != nil {
+		r.within = nil
+		r.mu.Unlock()
+		do()
+		r.mu.Lock()
+	}
 	defer r.mu.Unlock()
 	text := fmt.Sprintf("%v %s up", v.At.Sub(r.began), v.Destination)
 	if !v.Up {
