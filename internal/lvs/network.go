@@ -25,6 +25,7 @@ type Path struct {
 	MAC    [6]byte    // of the next hop; zero: not resolved yet
 	Source [6]byte    // of the interface
 	MTU    int
+	From   netip.Addr // the director's address packets on this way have as source
 }
 
 // Resolved tells whether a packet could leave along p at once.

@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// settling is how long the network must have been quiet before it is
+	// quietTime is how long the network must have been quiet before it is
 	// read again: changes come in bursts.
-	settling = 20 * time.Millisecond
+	quietTime = 20 * time.Millisecond
 	// safety is how often the network is read again without being told to.
 	safety = 30 * time.Second
 	// share bounds the time spent reading: after a read that took t, the next
@@ -46,8 +46,8 @@ type Watcher struct {
 	wake    chan struct{}
 
 	mu    sync.Mutex
-	wish  []netip.Addr
-	asked bool // Want was called
+	wish   []netip.Addr
+	wanted bool // Want was called
 
 	hops atomic.Pointer[map[hop]neighbour] // as last read, to tell which news matter
 
@@ -63,7 +63,7 @@ func NewWatcher(log *slog.Logger, o Options) *Watcher {
 // It never waits.
 func (w *Watcher) Want(addrs []netip.Addr) {
 	w.mu.Lock()
-	w.wish, w.asked = slices.Clone(addrs), true
+	w.wish, w.wanted = slices.Clone(addrs), true
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -110,7 +110,7 @@ func (w *Watcher) Run(ctx context.Context, told func(lvs.Network)) error {
 			told(*now)
 		}
 		w.said, w.saying = w.saying, map[string]bool{}
-		rest := max(settling, share*time.Since(began))
+		rest := max(quietTime, share*time.Since(began))
 		if !w.waitForNews(ctx, news, next) {
 			return nil
 		}
@@ -133,12 +133,12 @@ func (w *Watcher) waitForNews(ctx context.Context, news *listener, most time.Dur
 	return true
 }
 
-// look reads the whole network once. It is nil while nobody asked.
+// look reads the whole network once. It is nil while nothing is wanted.
 func (w *Watcher) look(k *kernel) (*lvs.Network, error) {
 	w.mu.Lock()
-	wish, asked := w.wish, w.asked
+	wish, asked := w.wish, w.wanted
 	w.mu.Unlock()
-	if !asked {
+	if !wanted {
 		return nil, nil
 	}
 	all, err := k.links()

@@ -44,6 +44,7 @@ func follow(addr netip.Addr, r netlink.Route, links map[int]netlink.Link) lvs.Pa
 	if link == nil {
 		return lvs.Path{} // gone between two questions; news of it will come
 	}
+	p.From, _ = fromIP(r.Src)
 	if p.MTU == 0 {
 		p.MTU = link.Attrs().MTU
 	}

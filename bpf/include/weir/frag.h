@@ -8,7 +8,7 @@
 #pragma once
 
 #include "conn.h"
-#include "send.h"
+#include "tunnel.h"
 
 #define FRAG_TICKS (30ull * 1000000000 >> TICK_SHIFT) /* ipfrag_time: 30 s */
 
@@ -21,8 +21,8 @@ static __always_inline void frag_key_make(const struct packet *p, struct frag_ke
 	k->protocol = p->protocol;
 }
 
-#define FRAG_OUT  1 /* an answer */
-#define FRAG_MASQ 2 /* rewritten */
+#define FRAG_OUT     1 /* an answer */
+#define FRAG_FORWARD 8 /* shift of the forwarding method */
 
 static __noinline void frag_remember(const struct packet *p, __u32 dest, __u32 how, const struct addr *rewrite_to)
 {
@@ -40,6 +40,11 @@ static __noinline void frag_remember(const struct packet *p, __u32 dest, __u32 h
 	bpf_map_update_elem(&frags, &key, &value, BPF_ANY);
 }
 
+static __always_inline __u32 frag_forward(const struct frag *fr)
+{
+	return fr->how >> FRAG_FORWARD;
+}
+
 /* A later part of a request. */
 static __always_inline int frag_request(struct packet *p, const struct frag *fr, int *action)
 {
@@ -52,7 +57,7 @@ static __always_inline int frag_request(struct packet *p, const struct frag *fr,
 	hop = d->nexthop;
 	n = bpf_map_lookup_elem(&nexthops, &hop);
 	count_in(id, p->len);
-	if ((fr->how & FRAG_MASQ) && !rewrite(p, false, &fr->rewrite, 0))
+	if (frag_forward(fr) == FORWARD_MASQ && !rewrite(p, false, &fr->rewrite, 0))
 		return V_HELPER;
 	if (d->flags & DEST_LOCAL)
 		return V_LOCAL;
@@ -60,10 +65,9 @@ static __always_inline int frag_request(struct packet *p, const struct frag *fr,
 		return V_NO_ROUTE;
 	if (p->ttl <= 1)
 		return V_TTL_EXCEEDED;
-	if (!decrement_ttl(p))
-		return V_HELPER;
-	*action = send_nexthop(p, n, &d->addr);
-	return V_FORWARDED;
+	if (frag_forward(fr) == FORWARD_TUNNEL && !tunnel_ready(n))
+		return V_NO_ROUTE;
+	return hand_over(p, d, n, frag_forward(fr) == FORWARD_TUNNEL, action);
 }
 
 /* A later part of an answer. `leaving`: the director's own, already routed. */
@@ -75,12 +79,12 @@ static __always_inline int frag_reply(struct packet *p, const struct frag *fr, b
 	if (!leaving) {
 		if (p->ttl <= 1)
 			return V_DEFERRED;
-		v = find_way(p, fr->how & FRAG_MASQ ? &fr->rewrite : &p->saddr, &p->daddr, &w);
+		v = find_way(p, frag_forward(fr) == FORWARD_MASQ ? &fr->rewrite : &p->saddr, &p->daddr, &w);
 		if (v)
 			return v;
 	}
 	count_out(fr->dest, p->len);
-	if ((fr->how & FRAG_MASQ) && !rewrite(p, true, &fr->rewrite, 0))
+	if (frag_forward(fr) == FORWARD_MASQ && !rewrite(p, true, &fr->rewrite, 0))
 		return V_HELPER;
 	if (leaving)
 		return V_REPLIED_LOCAL;

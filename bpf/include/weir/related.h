@@ -9,7 +9,7 @@
 #pragma once
 
 #include "conn.h"
-#include "send.h"
+#include "tunnel.h"
 #include "service.h"
 
 /* The quoted packet's headers. Only TCP and UDP without IPv6 extension
@@ -93,26 +93,25 @@ static __always_inline int related_request(struct packet *p, struct packet *q, c
 {
 	__u32 id = ctl_dest(c->word), hop;
 	struct dest *d = bpf_map_lookup_elem(&dests, &id);
-	bool masq = (c->word & CTL_FORWARD_MASK) == 0;
+	__u8 forward = c->word & CTL_FORWARD_MASK;
 	struct nexthop *n;
+	int v;
 
 	if (!d || !(d->flags & DEST_AVAILABLE))
 		return V_DEST_GONE;
 	if (!(d->flags & DEST_LOCAL) && p->ttl <= 1)
 		return V_TTL_EXCEEDED;
 	count_in(id, p->len);
-	if (masq && !rewrite_quoted(p, q, false, &d->addr, d->port ?: q->sport))
+	if (forward == FORWARD_MASQ && !rewrite_quoted(p, q, false, &d->addr, d->port ?: q->sport))
 		return V_HELPER;
 	if (d->flags & DEST_LOCAL)
 		return V_LOCAL;
 	hop = d->nexthop;
 	n = bpf_map_lookup_elem(&nexthops, &hop);
-	if (!n)
+	if (!n || (forward == FORWARD_TUNNEL && !tunnel_ready(n)))
 		return V_NO_ROUTE;
-	if (!decrement_ttl(p))
-		return V_HELPER;
-	*action = send_nexthop(p, n, &d->addr);
-	return V_ICMP_FORWARDED;
+	v = hand_over(p, d, n, forward == FORWARD_TUNNEL, action);
+	return v == V_FORWARDED ? V_ICMP_FORWARDED : v;
 }
 
 /* About a request (quoted: client → real server): to the client, from the service's address. */

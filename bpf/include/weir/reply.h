@@ -48,7 +48,7 @@ static __noinline int reply(struct packet *p, int *action)
 	conn_step(&f, &c);
 	count_out(id, p->len);
 	if (p->fragment && !xdp)
-		frag_remember(p, id, FRAG_OUT | (masq ? FRAG_MASQ : 0), &d->vaddr);
+		frag_remember(p, id, FRAG_OUT | (c.word & CTL_FORWARD_MASK) << FRAG_FORWARD, &d->vaddr);
 	if (masq && !rewrite(p, true, &d->vaddr, key_vport(c.key, p->v6)))
 		return V_HELPER;
 	if (!decrement_ttl(p))
@@ -76,7 +76,7 @@ static __noinline int reply_local(struct packet *p)
 	count_out(id, p->len);
 	if ((c.word & CTL_FORWARD_MASK) == 0) {
 		if (p->fragment)
-			frag_remember(p, id, FRAG_OUT | FRAG_MASQ, &d->vaddr);
+			frag_remember(p, id, FRAG_OUT, &d->vaddr);
 		if (!rewrite(p, true, &d->vaddr, key_vport(c.key, p->v6)))
 			return V_HELPER;
 	}

@@ -10,6 +10,7 @@
 #include "sched.h"
 #include "send.h"
 #include "service.h"
+#include "tunnel.h"
 
 /*
  * Does this SYN begin a new connection where the table still has an old one?
@@ -68,7 +69,7 @@ static __always_inline int deliver_local(struct packet *p, const struct dest *d,
 }
 
 /* To a real server. Nothing is changed before it is certain that the packet leaves. */
-static __always_inline int send_request(struct packet *p, const struct dest *d, bool masq, int *action)
+static __always_inline int send_request(struct packet *p, const struct dest *d, __u8 forward, int *action)
 {
 	__u32 hop = d->nexthop;
 	struct nexthop *n = bpf_map_lookup_elem(&nexthops, &hop);
@@ -76,12 +77,9 @@ static __always_inline int send_request(struct packet *p, const struct dest *d, 
 	if (!n)
 		return V_NO_ROUTE;
 	trace(STEP_NEXTHOP, n->ifindex, n->flags);
-	if (masq && !rewrite(p, false, &d->addr, d->port ?: p->dport))
+	if (forward == FORWARD_MASQ && !rewrite(p, false, &d->addr, d->port ?: p->dport))
 		return V_HELPER;
-	if (!decrement_ttl(p))
-		return V_HELPER;
-	*action = send_nexthop(p, n, &d->addr);
-	return V_FORWARDED;
+	return hand_over(p, d, n, forward == FORWARD_TUNNEL, action);
 }
 
 /* Does the kernel know a way, where Go has not said one yet? */
@@ -93,9 +91,9 @@ static __always_inline bool reachable(const struct packet *p, const struct dest 
 }
 
 /* Why the packet cannot be sent to this destination as it is; V_NONE: it can. */
-static __always_inline int obstacle(const struct packet *p, const struct dest *d)
+static __always_inline int obstacle(const struct packet *p, const struct dest *d, bool tunnel)
 {
-	__u32 hop = d->nexthop;
+	__u32 hop = d->nexthop, room;
 	struct nexthop *n;
 
 	if (d->flags & DEST_LOCAL)
@@ -105,8 +103,11 @@ static __always_inline int obstacle(const struct packet *p, const struct dest *d
 		return V_NO_ROUTE;
 	if (p->ttl <= 1)
 		return xdp ? V_DEFERRED : V_TTL_EXCEEDED;
-	if (n->mtu && p->segment > n->mtu)
+	room = room_on_way(d, n, tunnel);
+	if (room && p->segment > room)
 		return xdp ? V_DEFERRED : V_TOO_BIG;
+	if (tunnel && !tunnel_ready(n))
+		return V_NO_ROUTE;
 	if (xdp && (n->flags & (NEXTHOP_RESOLVED | NEXTHOP_XDP)) != (NEXTHOP_RESOLVED | NEXTHOP_XDP))
 		return V_DEFERRED;
 	if (!xdp && !n->ifindex && !reachable(p, d))
@@ -114,7 +115,8 @@ static __always_inline int obstacle(const struct packet *p, const struct dest *d
 	return V_NONE;
 }
 
-static __always_inline int obstacle_answer(struct packet *p, const struct dest *d, int why, int *action)
+static __always_inline int obstacle_answer(struct packet *p, const struct dest *d, bool tunnel, int why,
+					    int *action)
 {
 	__u32 hop = d->nexthop;
 	struct nexthop *n = bpf_map_lookup_elem(&nexthops, &hop);
@@ -122,7 +124,7 @@ static __always_inline int obstacle_answer(struct packet *p, const struct dest *
 	if (why == V_TTL_EXCEEDED)
 		return icmp_answer(p, ICMP_TTL, 0, why, action);
 	if (why == V_TOO_BIG)
-		return icmp_answer(p, ICMP_TOO_BIG, n ? n->mtu : 0, why, action);
+		return icmp_answer(p, ICMP_TOO_BIG, n ? room_on_way(d, n, tunnel) : 0, why, action);
 	return why;
 }
 
@@ -131,7 +133,8 @@ static __noinline int request(struct packet *p, int *action)
 	struct conn c = {};
 	struct flow f;
 	struct dest *d;
-	bool known, masq;
+	bool known, tunnel;
+	__u8 forward;
 	__u32 id;
 	int v;
 
@@ -156,17 +159,18 @@ static __noinline int request(struct packet *p, int *action)
 	d = bpf_map_lookup_elem(&dests, &id);
 	if (!d || !(d->flags & DEST_AVAILABLE))
 		return V_DEST_GONE;
-	v = obstacle(p, d);
+	forward = c.word & CTL_FORWARD_MASK;
+	tunnel = forward == FORWARD_TUNNEL;
+	v = obstacle(p, d, tunnel);
 	if (v)
-		return obstacle_answer(p, d, v, action);
+		return obstacle_answer(p, d, tunnel, v, action);
 	if (known)
 		conn_step(&f, &c);
-	masq = (c.word & CTL_FORWARD_MASK) == 0;
-	trace(STEP_FORWARD, id, c.word & CTL_FORWARD_MASK);
+	trace(STEP_FORWARD, id, forward);
 	count_in(id, p->len);
 	if (p->fragment && !xdp)
-		frag_remember(p, id, masq ? FRAG_MASQ : 0, &d->addr);
+		frag_remember(p, id, forward << FRAG_FORWARD, &d->addr);
 	if (d->flags & DEST_LOCAL)
-		return deliver_local(p, d, masq);
-	return send_request(p, d, masq, action);
+		return deliver_local(p, d, forward == FORWARD_MASQ);
+	return send_request(p, d, forward, action);
 }

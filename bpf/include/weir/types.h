@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 3
+#define WEIR_LAYOUT 4
 
 struct addr {
 	__be32 w[4];
@@ -127,6 +127,7 @@ struct nexthop {
 	__u8 smac[6];
 	__u32 flags;
 	struct addr via;
+	struct addr from; /* the director's address on that way: source of tunnel packets */
 };
 
 /* --- interfaces ------------------------------------------------------------ */
@@ -195,7 +196,7 @@ struct frag {
 	struct addr rewrite; /* the address the first fragment was given */
 	__u32 dest;
 	__u32 expires;
-	__u32 how; /* 1: an answer; 2: rewritten */
+	__u32 how; /* 1: an answer; forwarding method << 8 */
 };
 
 /* --- settings ---------------------------------------------------------------- */
@@ -283,7 +284,7 @@ struct trace_log {
 _Static_assert(sizeof(struct service_key) == 20, "service_key");
 _Static_assert(sizeof(struct set) == 32, "set");
 _Static_assert(sizeof(struct dest) == 64, "a destination is one cache line");
-_Static_assert(sizeof(struct nexthop) == 40, "nexthop");
+_Static_assert(sizeof(struct nexthop) == 56, "nexthop");
 _Static_assert(sizeof(struct bucket4) == 64, "an IPv4 bucket is one cache line");
 _Static_assert(sizeof(struct bucket6) == 128, "an IPv6 bucket is two cache lines");
 _Static_assert(sizeof(struct frag_key) == 40, "frag_key");

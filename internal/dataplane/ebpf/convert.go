@@ -119,6 +119,9 @@ func nexthop(p lvs.Path, xdp bool) engineNexthop {
 			n.Flags |= nexthopV6
 		}
 	}
+	if p.From.IsValid() {
+		n.From = addrOf(p.From)
+	}
 	if p.Resolved() {
 		n.Flags |= nexthopResolved
 	}

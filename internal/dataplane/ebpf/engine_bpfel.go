@@ -103,6 +103,7 @@ type engineNexthop struct {
 	Smac    [6]uint8
 	Flags   uint32
 	Via     engineAddr
+	From    engineAddr
 }
 
 type engineOverload struct {

@@ -143,7 +143,7 @@ func (t teller) lateStep(s engineStep, a, b uint32) lvs.Step {
 		}
 		return lvs.Step{What: "moves on to state " + t.state(b), Why: "from " + t.state(a)}
 	case engineStepSTEP_FORWARD:
-		return lvs.Step{What: "goes to " + t.dest(a), Why: map[uint32]string{0: "by masq: its destination is rewritten", 3: "by gate: only its link address changes"}[b]}
+		return lvs.Step{What: "goes to " + t.dest(a), Why: map[uint32]string{0: "by masq: its destination is rewritten", 2: "by ipip: it is wrapped in another IP packet", 3: "by gate: only its link address changes"}[b]}
 	case engineStepSTEP_NEXTHOP:
 		return t.hop(a, b)
 	case engineStepSTEP_REPLY:

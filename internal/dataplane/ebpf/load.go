@@ -13,7 +13,7 @@ import (
 )
 
 // layout is WEIR_LAYOUT of types.h.
-const layout = 3
+const layout = 4
 
 // A door is one of the ways into the engine: the object loaded with its own
 // constants over the same maps.

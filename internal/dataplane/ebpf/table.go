@@ -89,10 +89,8 @@ func supported(s lvs.Service) error {
 		return fmt.Errorf("scheduler %s: %w", s.Scheduler, dataplane.ErrUnsupported)
 	}
 	for _, d := range s.Destinations {
-		if d.Forward == lvs.Tunnel {
-			return fmt.Errorf("destination %s, forwarding by tunnel: %w", d.Addr, dataplane.ErrUnsupported)
-		}
-		if lvs.FamilyOf(d.Addr.Addr()) != s.Key.AF() {
+		// Only a tunnel carries one family in the other.
+		if d.Forward != lvs.Tunnel && lvs.FamilyOf(d.Addr.Addr()) != s.Key.AF() {
 			return fmt.Errorf("destination %s is of the other address family: %w", d.Addr, dataplane.ErrUnsupported)
 		}
 	}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * IP in IP (RFC 2003, RFC 2473), all four mixes of families. The outer header
+ * is what the kernel's IPVS writes: hop count and DSCP of the inner packet, DF
+ * of an IPv4 packet in IPv4, no flow label.
+ */
+#pragma once
+
+#include "send.h"
+
+#define FORWARD_MASQ   0
+#define FORWARD_TUNNEL 2
+
+static __always_inline __u32 outer_size(const struct dest *d)
+{
+	return d->flags & DEST_V6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4);
+}
+
+/* What the outer header takes from the inner one. */
+struct inner {
+	__u8 tos;
+	__u8 ttl;
+	bool df;
+};
+
+/* ECN of the inner packet, but congestion experienced becomes ECT(0): the
+ * outer packet has met none yet (RFC 6040, normal mode). */
+static __always_inline __u8 outer_tos(__u8 tos)
+{
+	return (tos & 3) == 3 ? (tos & ~3) | 2 : tos;
+}
+
+static __always_inline bool look_inside(const struct packet *p, struct inner *in)
+{
+	if (p->v6) {
+		struct iphdr6 *ip = packet_at(p, p->l3, sizeof(*ip));
+
+		if (!ip)
+			return false;
+		in->tos = outer_tos(bpf_ntohl(ip->flow) >> 20);
+		in->ttl = ip->hops;
+		in->df = false;
+	} else {
+		struct iphdr4 *ip = packet_at(p, p->l3, sizeof(*ip));
+
+		if (!ip)
+			return false;
+		in->tos = outer_tos(ip->tos);
+		in->ttl = ip->ttl;
+		in->df = ip->frag & bpf_htons(IP_DF);
+	}
+	return true;
+}
+
+/* Makes room between Ethernet and IP. */
+static __always_inline bool make_room(const struct packet *p, __u32 size, bool outer6)
+{
+	if (xdp)
+		return !bpf_xdp_adjust_head(p->ctx, -(int)size);
+	return !bpf_skb_adjust_room(p->ctx, size, BPF_ADJ_ROOM_MAC,
+				    outer6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4);
+}
+
+static __always_inline bool outer_head4(const struct packet *p, const struct dest *d, const struct nexthop *n,
+					const struct inner *in)
+{
+	struct iphdr4 *ip = packet_at(p, p->l3, sizeof(*ip));
+
+	if (!ip)
+		return false;
+	ip->vihl = 0x45;
+	ip->tos = in->tos;
+	ip->len = bpf_htons(p->len + sizeof(*ip));
+	ip->id = in->df ? 0 : bpf_get_prandom_u32();
+	ip->frag = in->df ? bpf_htons(IP_DF) : 0;
+	ip->ttl = in->ttl;
+	ip->protocol = p->v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	ip->saddr = n->from.w[3];
+	ip->daddr = d->addr.w[3];
+	ip->check = 0;
+	ip->check = ~csum_fold((__u64)bpf_htons(0x4500 | in->tos) + ip->len + ip->id + ip->frag +
+			       bpf_htons((__u16)ip->ttl << 8 | ip->protocol) + ip->saddr + ip->daddr);
+	return true;
+}
+
+static __always_inline bool outer_head6(const struct packet *p, const struct dest *d, const struct nexthop *n,
+					const struct inner *in)
+{
+	struct iphdr6 *ip = packet_at(p, p->l3, sizeof(*ip));
+
+	if (!ip)
+		return false;
+	ip->flow = bpf_htonl(0x60000000 | (__u32)in->tos << 20);
+	ip->payload = bpf_htons(p->len);
+	ip->next = p->v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	ip->hops = in->ttl;
+	ip->saddr = n->from;
+	ip->daddr = d->addr;
+	return true;
+}
+
+/* Wraps the packet, whose hop count was taken down already. */
+static __always_inline bool wrap(struct packet *p, const struct dest *d, const struct nexthop *n)
+{
+	bool outer6 = d->flags & DEST_V6;
+	struct ethhdr *eth;
+	struct inner in;
+
+	if (!look_inside(p, &in) || !make_room(p, outer_size(d), outer6))
+		return false;
+	eth = packet_at(p, 0, sizeof(*eth));
+	if (!eth)
+		return false;
+	eth->h_proto = outer6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+	return outer6 ? outer_head6(p, d, n, &in) : outer_head4(p, d, n, &in);
+}
+
+/* The largest packet of the client's that fits on the way; 0: not known. */
+static __always_inline __u32 room_on_way(const struct dest *d, const struct nexthop *n, bool tunnel)
+{
+	if (!tunnel || !n->mtu)
+		return n->mtu;
+	return n->mtu > outer_size(d) ? n->mtu - outer_size(d) : 1;
+}
+
+/* A tunnel needs a source address, which only Go's next hop has. */
+static __always_inline bool tunnel_ready(const struct nexthop *n)
+{
+	return n->ifindex && (n->from.w[0] | n->from.w[1] | n->from.w[2] | n->from.w[3]);
+}
+
+/* The last steps of every packet towards a real server. */
+static __always_inline int hand_over(struct packet *p, const struct dest *d, const struct nexthop *n, bool tunnel,
+				     int *action)
+{
+	if (!decrement_ttl(p) || (tunnel && !wrap(p, d, n)))
+		return V_HELPER;
+	*action = send_nexthop(p, n, &d->addr);
+	return V_FORWARDED;
+}
