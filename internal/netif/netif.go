@@ -45,7 +45,7 @@ type Watcher struct {
 	options Options
 	wake    chan struct{}
 
-	mu    sync.Mutex
+	mu     sync.Mutex
 	wish   []netip.Addr
 	wanted bool // Want was called
 
@@ -136,7 +136,7 @@ func (w *Watcher) waitForNews(ctx context.Context, news *listener, most time.Dur
 // look reads the whole network once. It is nil while nothing is wanted.
 func (w *Watcher) look(k *kernel) (*lvs.Network, error) {
 	w.mu.Lock()
-	wish, asked := w.wish, w.wanted
+	wish, wanted := w.wish, w.wanted
 	w.mu.Unlock()
 	if !wanted {
 		return nil, nil
