@@ -58,9 +58,6 @@ func supportedService(s *Service, ps *Problems) bool {
 }
 
 func supportedDestination(d lvs.Destination, at Place, ps *Problems) {
-	if d.Forward == lvs.Tunnel {
-		ps.Errorf(at, "forwarding method ipip is not carried out by this version of the packet engine; use gate or masq for %s", d.Addr)
-	}
 	if d.Upper != 0 || d.Lower != 0 {
 		ps.Warnf(at, "connection thresholds are not enforced yet; %s gets connections beyond them", d.Addr)
 	}

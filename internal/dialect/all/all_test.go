@@ -48,7 +48,6 @@ func TestReadRefuses(t *testing.T) {
 		{"asked for", "haproxy", "services: []\n", "f: this is a haproxy.cfg"},
 		{"the wrong reader", Weir, "virtual=192.0.2.1:80\n", "f:1: weir.yaml: want keys and values"},
 		{"the other wrong reader", Ldirectord, "services: []\n", "f:1: not a directive"},
-		{"what is not carried out", "", "services:\n  - listen: tcp 192.0.2.1:80\n    destinations:\n      - {address: 10.0.0.1, forward: ipip}\n", "f:4: forwarding method ipip is not carried out"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, problems := Read("f", []byte(c.text), c.format, dialect.Names{})

@@ -25,9 +25,11 @@ func (r *reader) global(st statement, c *config.Config) {
 			c.AutoReload = yes
 		}
 	case "logfile":
-		if s, ok := r.quoted(st); ok {
-			c.LogFile = s
+		s, ok := r.quoted(st)
+		if err := config.ValidLogFile(s); ok && err != nil {
+			r.errorf(st, "logfile: %v", err)
 		}
+		c.LogFile = s
 	case "callback":
 		if _, ok := r.quoted(st); ok {
 			r.notYet(st)
