@@ -227,14 +227,14 @@ func TestAutoReload(t *testing.T) {
 	defer b.end()
 	before := strings.Count(b.states.String(), "RELOADING")
 	b.write(cf(1, "autoreload=yes")) // the same content
-	time.Sleep(2 * settle)
+	time.Sleep(2 * quietTime)
 	if n := strings.Count(b.states.String(), "RELOADING"); n != before {
 		t.Error("the same content was read again")
 	}
 	b.write(cf(4, ""))
 	b.eventually("reloaded", func() bool { return b.weight() == 4 })
 	b.write(cf(6, "")) // the file no longer asks to be watched
-	time.Sleep(2 * settle)
+	time.Sleep(2 * quietTime)
 	if b.weight() != 4 {
 		t.Error("reloaded without being asked to")
 	}

@@ -18,14 +18,16 @@ func newLog(w io.Writer, journal bool) *slog.Logger {
 	if !journal {
 		return slog.New(slog.NewTextHandler(w, nil))
 	}
-	return slog.New(journalHandler{slog.LevelInfo: child(w, "<6>"), slog.LevelWarn: child(w, "<4>"), slog.LevelError: child(w, "<3>")})
+	return slog.New(byLevel{slog.LevelInfo: child(prefixed{w, "<6>"}), slog.LevelWarn: child(prefixed{w, "<4>"}),
+		slog.LevelError: child(prefixed{w, "<3>"})})
 }
 
-// A journalHandler has one handler for each priority.
-type journalHandler map[slog.Level]slog.Handler
+// byLevel has one handler for each level there is a priority for.
+type byLevel map[slog.Level]slog.Handler
 
-func child(w io.Writer, priority string) slog.Handler {
-	return slog.NewTextHandler(prefixed{w, priority}, &slog.HandlerOptions{
+// child writes lines without time and level, which their reader has already.
+func child(w io.Writer) slog.Handler {
+	return slog.NewTextHandler(w, &slog.HandlerOptions{
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
 				return slog.Attr{}
@@ -49,9 +51,9 @@ func (p prefixed) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func (h journalHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (h byLevel) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
 
-func (h journalHandler) Handle(ctx context.Context, r slog.Record) error {
+func (h byLevel) Handle(ctx context.Context, r slog.Record) error {
 	switch {
 	case r.Level >= slog.LevelError:
 		return h[slog.LevelError].Handle(ctx, r)
@@ -61,19 +63,19 @@ func (h journalHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h[slog.LevelInfo].Handle(ctx, r)
 }
 
-func (h journalHandler) each(f func(slog.Handler) slog.Handler) slog.Handler {
-	out := journalHandler{}
+func (h byLevel) each(f func(slog.Handler) slog.Handler) slog.Handler {
+	out := byLevel{}
 	for l, c := range h {
 		out[l] = f(c)
 	}
 	return out
 }
 
-func (h journalHandler) WithAttrs(as []slog.Attr) slog.Handler {
+func (h byLevel) WithAttrs(as []slog.Attr) slog.Handler {
 	return h.each(func(c slog.Handler) slog.Handler { return c.WithAttrs(as) })
 }
 
-func (h journalHandler) WithGroup(name string) slog.Handler {
+func (h byLevel) WithGroup(name string) slog.Handler {
 	return h.each(func(c slog.Handler) slog.Handler { return c.WithGroup(name) })
 }
 
@@ -96,8 +98,8 @@ type logFile struct {
 	f    *os.File
 }
 
-// openLog opens ldirectord's logfile. It is nil if path is none: ldirectord
-// takes the name of a syslog facility there too.
+// openLog opens the log file. It is nil if path is none: the name of a syslog
+// facility may stand there too.
 func openLog(path string) (*logFile, error) {
 	if !filepath.IsAbs(path) {
 		return nil, nil

@@ -34,8 +34,8 @@ func read(m machinery) (config.Config, digest, config.Problems, error) {
 	return cfg, sha256.Sum256(text), problems, nil
 }
 
-// tell logs problems, each with its place.
-func tell(log *slog.Logger, ps config.Problems) {
+// logProblems logs each with its place.
+func logProblems(log *slog.Logger, ps config.Problems) {
 	for _, p := range ps {
 		level, text := slog.LevelError, "configuration refused"
 		if p.Warning {
@@ -45,9 +45,9 @@ func tell(log *slog.Logger, ps config.Problems) {
 	}
 }
 
-// settle is how long the file must have been quiet before it is read again:
+// quietTime is how long the file must have been quiet before it is read again:
 // editors write it in several steps.
-const settle = 300 * time.Millisecond
+const quietTime = 300 * time.Millisecond
 
 // A reloader reads the configuration again when it is told to, or when the
 // file changes and the configuration says so. Only run changes its state.
@@ -58,7 +58,7 @@ type reloader struct {
 	file    *logFile
 	current atomic.Pointer[config.Config] // the last good one
 	seen    digest                        // of the text last tried, good or bad
-	asked   chan request
+	orders  chan request
 	problem atomic.Pointer[string]
 }
 
@@ -73,7 +73,7 @@ type reply struct {
 }
 
 func newReloader(m machinery, d *director.Director, log *slog.Logger, cfg config.Config, hash digest, file *logFile) *reloader {
-	r := &reloader{m: m, d: d, log: log, file: file, seen: hash, asked: make(chan request)}
+	r := &reloader{m: m, d: d, log: log, file: file, seen: hash, orders: make(chan request)}
 	r.current.Store(&cfg)
 	r.problem.Store(new(string))
 	return r
@@ -83,7 +83,7 @@ func newReloader(m machinery, d *director.Director, log *slog.Logger, cfg config
 func (r *reloader) ask(ctx context.Context) (string, config.Problems, error) {
 	q := request{ctx, make(chan reply, 1)}
 	select {
-	case r.asked <- q:
+	case r.orders <- q:
 	case <-ctx.Done():
 		return r.m.File, nil, ctx.Err()
 	}
@@ -125,19 +125,27 @@ func (r *reloader) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case q := <-r.asked:
+		case q := <-r.orders:
 			problems, err := r.reload(ctx, q.ctx)
 			q.reply <- reply{problems, err}
 		case <-r.m.hangup:
-			_ = r.file.reopen()       // the old one is still good
-			_, _ = r.reload(ctx, ctx) // told in the log
+			r.reopenLog()
+			_, _ = r.reload(ctx, ctx) // what is wrong is in the log
 		case <-w.Events:
-			quiet.Reset(settle)
+			quiet.Reset(quietTime)
 		case err := <-w.Errors:
 			r.log.Warn("watching the configuration", "error", err)
 		case <-quiet.C:
 			r.changed(ctx)
 		}
+	}
+}
+
+// reopenLog lets a log file be moved away. If there can be no new one, the
+// old one is written on, wherever it is now.
+func (r *reloader) reopenLog() {
+	if err := r.file.reopen(); err != nil {
+		r.log.Error("log file not changed", "error", err, "why", "the old one is written on")
 	}
 }
 
@@ -150,19 +158,19 @@ func (r *reloader) changed(ctx context.Context) {
 	if err != nil || sha256.Sum256(text) == r.seen {
 		return // a file that is gone for a moment is about to be replaced
 	}
-	_, _ = r.reload(ctx, ctx) // told in the log
+	_, _ = r.reload(ctx, ctx) // what is wrong is in the log
 }
 
 // reload reads the file and, if it is good, waits until it is applied. A bad
 // one changes nothing.
-func (r *reloader) reload(ctx, asker context.Context) (config.Problems, error) {
+func (r *reloader) reload(ctx, caller context.Context) (config.Problems, error) {
 	r.m.notify("RELOADING=1\n" + daemon.SdNotifyMonotonicUsec())
 	defer r.m.notify("READY=1")
 	cfg, hash, problems, err := read(r.m)
 	if err == nil {
 		r.seen = hash
 	}
-	tell(r.log, problems)
+	logProblems(r.log, problems)
 	if err = errors.Join(err, problems.Err()); err != nil {
 		text := err.Error()
 		r.problem.Store(&text)
@@ -177,8 +185,8 @@ func (r *reloader) reload(ctx, asker context.Context) (config.Problems, error) {
 		return problems, err
 	case <-ctx.Done():
 		return problems, ctx.Err()
-	case <-asker.Done():
-		return problems, asker.Err()
+	case <-caller.Done():
+		return problems, caller.Err()
 	}
 }
 

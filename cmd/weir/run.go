@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"log/syslog"
 	"os"
 	"time"
 
@@ -46,10 +46,13 @@ type machinery struct {
 	open    func(config.Engine, *slog.Logger) (plane, error)
 	remove  func() error // takes away what weir leaves standing when it only ends
 	watch   func(config.Engine, *slog.Logger) watcher
+	// syslog finds the system log.
+	syslog func(syslog.Priority) (*syslog.Writer, error)
 }
 
 func system(env cli.Env, o cli.RunOptions, hangup <-chan os.Signal) machinery {
 	return machinery{RunOptions: o, env: env, lock: lockName, hangup: hangup, notify: notify,
+		syslog:  func(p syslog.Priority) (*syslog.Writer, error) { return syslog.New(p, "weir") },
 		journal: isJournal(os.Stderr, os.Getenv("JOURNAL_STREAM")), open: openEngine, remove: removeAll,
 		watch: func(e config.Engine, log *slog.Logger) watcher {
 			return netif.NewWatcher(log, netif.Options{Interfaces: e.Interfaces})
@@ -83,7 +86,7 @@ func runDaemon(ctx context.Context, m machinery) error {
 		return err
 	}
 	log := m.logger(cfg, file)
-	tell(log, problems)
+	logProblems(log, problems)
 
 	dp, err := m.open(cfg.Engine, log.With("room", "dataplane"))
 	if err != nil {
@@ -121,19 +124,6 @@ func runDaemon(ctx context.Context, m machinery) error {
 	err = g.Wait()
 	m.notify("STOPPING=1")
 	return errors.Join(err, m.leave(dp, log, errors.Is(context.Cause(ctx), errDown), r.kept()))
-}
-
-// logger writes to the configured file, or else to standard error.
-func (m machinery) logger(cfg config.Config, file *logFile) *slog.Logger {
-	var w io.Writer = m.env.Stderr
-	if file != nil {
-		w = file
-	}
-	log := newLog(w, file == nil && m.journal)
-	if cfg.LogFile != "" && file == nil {
-		log.Warn("logging to standard error", "why", fmt.Sprintf("%q is a syslog facility or no absolute path", cfg.LogFile))
-	}
-	return log
 }
 
 // leave ends the life of this process's hold on the data plane.

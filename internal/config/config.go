@@ -26,7 +26,8 @@ type Config struct {
 
 	// AutoReload watches the file and reloads when its content changes.
 	AutoReload bool
-	// LogFile is ldirectord's logfile: a path, or a syslog facility. Empty: standard error.
+	// LogFile is ldirectord's logfile: an absolute path, or a syslog facility.
+	// Empty: standard error.
 	LogFile string
 }
 

@@ -131,7 +131,7 @@ var defaultsKeys = &object{name: "defaults", help: "What services take when they
 
 var rootKeys = &object{name: "weir.yaml", help: "Configuration of weir.", keys: []key{
 	{name: "auto_reload", form: formBool, def: "false", help: "watch the file and reload when its content changes"},
-	{name: "log_file", form: formText, help: "file the log goes to, or a syslog facility; none: standard error"},
+	{name: "log_file", form: formText, help: "absolute path of the file the log goes to, or a syslog facility (daemon, local0); none: standard error"},
 	{name: "engine", form: formObject, of: engineKeys, help: engineKeys.help},
 	{name: "defaults", form: formObject, of: defaultsKeys, help: defaultsKeys.help},
 	{name: "services", form: formList, of: serviceKeys, help: "the virtual services"},

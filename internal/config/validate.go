@@ -141,11 +141,11 @@ func (v *validator) reals(s *Service) {
 	s.Reals = slices.Clone(s.Reals)
 	for i := range s.Reals {
 		r := &s.Reals[i]
-		asked := r.Addr.Port()
+		given := r.Addr.Port()
 		v.destination(s, &r.Destination, r.Place, "real server")
-		if asked != r.Addr.Port() && asked != 0 && r.Check.Port == 0 {
+		if given != r.Addr.Port() && given != 0 && r.Check.Port == 0 {
 			// The question still goes where the file sends it.
-			r.Check.Port = asked
+			r.Check.Port = given
 		}
 		if first, ok := seen[r.Addr]; ok {
 			v.Errorf(r.Place, "real server %s of %s is there already, in line %d", r.Addr, s.Key, first.Line)

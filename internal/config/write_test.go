@@ -56,7 +56,7 @@ func TestWriteAndParse(t *testing.T) {
 func drawConfig(t *rapid.T) config.Config {
 	c := config.Default()
 	c.AutoReload = rapid.Bool().Draw(t, "auto")
-	c.LogFile = rapid.SampledFrom([]string{"", "local0", "/var/log/weir log", "yes", "a: b #c"}).Draw(t, "log")
+	c.LogFile = rapid.SampledFrom([]string{"", "local0", "/var/log/weir log", "/var/a: b #c", "LOG_DAEMON"}).Draw(t, "log")
 	if rapid.Bool().Draw(t, "engine") {
 		c.Engine = config.Engine{Mode: rapid.SampledFrom([]config.Mode{"auto", "xdp", "tc"}).Draw(t, "mode"),
 			Interfaces:  rapid.SampledFrom([][]string{nil, {"eth0"}, {"on", "7", "null"}}).Draw(t, "interfaces"),

@@ -35,7 +35,12 @@ type defaults struct {
 func (r *reader) root(n *yaml.Node, c *Config) {
 	f := r.object(n, rootKeys)
 	f.bool("auto_reload", &c.AutoReload)
-	f.text("log_file", &c.LogFile)
+	if f.text("log_file", &c.LogFile) {
+		if err := ValidLogFile(c.LogFile); err != nil {
+			n, _, _ := f.get("log_file")
+			r.errorf(n, "log_file: %v", err)
+		}
+	}
 	if e, ok := f.child("engine"); ok {
 		r.engine(e, &c.Engine)
 	}
