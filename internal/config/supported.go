@@ -25,12 +25,6 @@ func Supported(c Config) (Config, Problems) {
 
 // supportedService cuts s down and tells whether anything is left to run.
 func supportedService(s *Service, ps *Problems) bool {
-	for _, r := range s.Reals {
-		supportedDestination(r.Destination, r.Place, ps)
-	}
-	if s.Fallback != nil {
-		supportedDestination(*s.Fallback, s.FallbackPlace, ps)
-	}
 	switch {
 	case s.Key.Mark != 0:
 		ps.Warnf(s.Place, "firewall marks are not carried out yet; virtual service %s is left out", s.Key)
@@ -55,10 +49,4 @@ func supportedService(s *Service, ps *Problems) bool {
 		s.OnePacket = false
 	}
 	return true
-}
-
-func supportedDestination(d lvs.Destination, at Place, ps *Problems) {
-	if d.Upper != 0 || d.Lower != 0 {
-		ps.Warnf(at, "connection thresholds are not enforced yet; %s gets connections beyond them", d.Addr)
-	}
 }

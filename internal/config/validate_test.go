@@ -123,19 +123,14 @@ func TestSupported(t *testing.T) {
 		left int // services
 	}{
 		{"nothing", func(*config.Service, *config.Real) {}, "", 1},
-		{"tunnel", func(_ *config.Service, r *config.Real) { r.Forward = lvs.Tunnel }, "f:2: forwarding method ipip is not carried out", 1},
-		{"fallback by tunnel", func(s *config.Service, _ *config.Real) {
-			s.Fallback = &lvs.Destination{Addr: netip.MustParseAddrPort("10.0.0.9:80"), Forward: lvs.Tunnel}
-			s.FallbackPlace = config.Place{File: "f", Line: 9}
-		}, "f:9: forwarding method ipip", 1},
+		{"tunnel", func(_ *config.Service, r *config.Real) { r.Forward = lvs.Tunnel }, "", 1},
+		{"thresholds", func(_ *config.Service, r *config.Real) { r.Upper, r.Lower = 5, 3 }, "", 1},
 		{"mark", func(s *config.Service, _ *config.Real) { s.Key = lvs.ServiceKey{Mark: 3, Family: lvs.IPv4} }, "f:1: warning: firewall marks", 0},
 		{"SCTP", func(s *config.Service, _ *config.Real) { s.Key.Protocol = lvs.SCTP }, "f:1: warning: SCTP", 0},
 		{"port 0", func(s *config.Service, _ *config.Real) { s.Key.Addr = netip.MustParseAddrPort("192.0.2.1:0") }, "f:1: warning: services for every port", 0},
 		{"persistence", func(s *config.Service, _ *config.Real) { s.Persistence.Timeout = 5 }, "f:1: warning: persistence", 1},
 		{"scheduler", func(s *config.Service, _ *config.Real) { s.Scheduler, s.SchedFlags = lvs.SH, 2 }, "f:1: warning: scheduler sh is not carried out yet; wlc is used", 1},
 		{"one packet", func(s *config.Service, _ *config.Real) { s.OnePacket = true }, "f:1: warning: one-packet", 1},
-		{"upper", func(_ *config.Service, r *config.Real) { r.Upper = 5 }, "f:2: warning: connection thresholds", 1},
-		{"lower", func(_ *config.Service, r *config.Real) { r.Lower = 5 }, "f:2: warning: connection thresholds", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wish, s, r := valid()
