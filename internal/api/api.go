@@ -112,7 +112,7 @@ func (h handlers) explain(ctx context.Context, q *client.ExplainQuery) (*body[lv
 	if h.o.Explainer == nil {
 		return nil, huma.Error501NotImplemented("this data plane does not explain packets")
 	}
-	probe, err := probe(*q)
+	probe, err := q.Probe()
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(err.Error())
 	}
@@ -124,7 +124,7 @@ func (h handlers) explain(ctx context.Context, q *client.ExplainQuery) (*body[lv
 }
 
 func (h handlers) connections(ctx context.Context, q *client.ConnectionQuery) (*body[client.Connections], error) {
-	f, err := filter(*q)
+	f, err := q.Filter()
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(err.Error())
 	}

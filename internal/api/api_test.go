@@ -104,6 +104,7 @@ func TestBadQuestions(t *testing.T) {
 		{"service", client.ConnectionQuery{Limit: 1, Service: "x:y"}, "service: "},
 		{"destination", client.ConnectionQuery{Limit: 1, Destination: "10.0.0.1:99999"}, "destination: "},
 		{"protocol", client.ConnectionQuery{Limit: 1, Protocol: "icmp"}, "protocol"},
+		{"state", client.ConnectionQuery{Limit: 1, State: "frob"}, "the states are NONE ESTABLISHED"},
 	} {
 		_, err := c.Connections(t.Context(), tt.q)
 		var p *client.Problem
@@ -130,6 +131,7 @@ func TestConnections(t *testing.T) {
 		{"service with port", client.ConnectionQuery{Limit: 10, Service: "192.0.2.1:80"}, 2, false},
 		{"state", client.ConnectionQuery{Limit: 10, State: "established"}, 1, false},
 		{"protocol", client.ConnectionQuery{Limit: 10, Protocol: "udp"}, 1, false},
+		{"state without states", client.ConnectionQuery{Limit: 10, State: "Udp"}, 1, false},
 	} {
 		got, err := c.Connections(t.Context(), tt.q)
 		if err != nil || len(got.Connections) != tt.n || got.More != tt.more {
@@ -228,7 +230,7 @@ func TestOpenAPI(t *testing.T) {
 	if err := json.Unmarshal(b, &doc); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"/v1/status", "/v1/services", "/v1/connections", "/v1/totals", "/v1/events", "/v1/reload", "/v1/down"} {
+	for _, p := range []string{"/v1/status", "/v1/services", "/v1/connections", "/v1/totals", "/v1/explain", "/v1/events", "/v1/reload", "/v1/down"} {
 		if doc.Paths[p] == nil {
 			t.Errorf("%s is not described", p)
 		}

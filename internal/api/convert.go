@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -107,67 +106,4 @@ func word(f lvs.Forwarding) string {
 		return f.String()
 	}
 	return string(b)
-}
-
-// filter reads what people type: an address, a prefix, an address and port.
-func filter(q client.ConnectionQuery) (f lvs.ConnectionFilter, err error) {
-	if q.Protocol != "" {
-		if f.Protocol, err = lvs.ParseProtocol(q.Protocol); err != nil {
-			return f, err
-		}
-	}
-	if q.Client != "" {
-		if f.Client, err = prefix(q.Client); err != nil {
-			return f, err
-		}
-	}
-	if f.Virtual, err = place(q.Service); err != nil {
-		return f, fmt.Errorf("service: %w", err)
-	}
-	if f.Destination, err = place(q.Destination); err != nil {
-		return f, fmt.Errorf("destination: %w", err)
-	}
-	f.State = q.State
-	return f, nil
-}
-
-func prefix(s string) (netip.Prefix, error) {
-	if p, err := netip.ParsePrefix(s); err == nil {
-		return p, nil
-	}
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("client: %q is neither an address nor a prefix; write 203.0.113.7 or 203.0.113.0/24", s)
-	}
-	return netip.PrefixFrom(a, a.BitLen()), nil
-}
-
-func place(s string) (netip.AddrPort, error) {
-	if s == "" {
-		return netip.AddrPort{}, nil
-	}
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap, nil
-	}
-	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("%q is no address; write 192.0.2.1 or 192.0.2.1:80", s)
-	}
-	return netip.AddrPortFrom(a, 0), nil
-}
-
-// probe reads a made-up packet.
-func probe(q client.ExplainQuery) (lvs.Probe, error) {
-	p := lvs.Probe{Flags: q.Flags, TTL: q.TTL, Length: q.Length, Interface: q.Interface}
-	var err error
-	if p.Protocol, err = lvs.ParseProtocol(q.Protocol); err != nil {
-		return p, err
-	}
-	if p.From, err = netip.ParseAddrPort(q.From); err != nil {
-		return p, fmt.Errorf("from: not an address with a port: %q", q.From)
-	}
-	if p.To, err = netip.ParseAddrPort(q.To); err != nil {
-		return p, fmt.Errorf("to: not an address with a port: %q", q.To)
-	}
-	return p, nil
 }

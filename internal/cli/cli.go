@@ -95,8 +95,8 @@ func (o EngineOptions) check() error {
 	return nil
 }
 
-// errTold is an error that has been told already.
-var errTold = errors.New("refused")
+// errPrinted is an error whose reasons have been printed already.
+var errPrinted = errors.New("refused")
 
 // A command is one invocation.
 type command struct {
@@ -111,23 +111,33 @@ func Main(ctx context.Context, env Env, args []string) int {
 	c := &command{Env: env}
 	root := c.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return Good
 	case !c.ran:
-		fmt.Fprintf(env.Stderr, "weir: %v; see weir --help\n", err)
+		fmt.Fprintf(env.Stderr, "weir: %v; see %s --help\n", err, cmd.CommandPath())
 		return Usage
 	}
-	c.tell(err)
+	c.printError(err)
 	return Refused
 }
 
-// tell prints an error and, if it is known, what to do about it.
-func (c *command) tell(err error) {
+// understood makes a check of a command's words its PreRunE: what it refuses
+// is wrong usage, and nobody has been asked yet.
+func (c *command) understood(check func(args []string) error) func(*cobra.Command, []string) error {
+	return func(_ *cobra.Command, args []string) error {
+		err := check(args)
+		c.ran = err == nil
+		return err
+	}
+}
+
+// printError prints err and, if it is known, what to do about it.
+func (c *command) printError(err error) {
 	var ps config.Problems
 	switch {
-	case errors.Is(err, errTold):
+	case errors.Is(err, errPrinted):
 	case errors.As(err, &ps):
 		for _, p := range ps {
 			fmt.Fprintln(c.Stderr, p)

@@ -35,7 +35,7 @@ a running weir the table is taken as empty and every real server as up.`,
 				fmt.Fprintln(c.Stderr, p)
 			}
 			if problems.Err() != nil {
-				return errTold
+				return errPrinted
 			}
 			return c.compared(cmd.Context(), cfg)
 		},

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +21,12 @@ func (c *command) explain() *cobra.Command {
   weir explain tcp 203.0.113.9:40000 192.0.2.1:80 --flags A
   weir explain udp [2001:db8::9]:5353 [2001:db8:1::1]:53 --length 1400`,
 		Args: cobra.ExactArgs(3),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			q.Protocol, q.From, q.To = args[0], args[1], args[2]
+		PreRunE: c.understood(func(args []string) error {
+			q.Protocol, q.From, q.To = strings.ToLower(args[0]), args[1], args[2]
+			_, err := q.Probe()
+			return err
+		}),
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			e, err := c.weir().Explain(cmd.Context(), q)
 			if err != nil {
 				return err
@@ -50,10 +55,6 @@ func (c *command) explanation(e lvs.Explanation) error {
 			return err
 		}
 	}
-	fate := "sent"
-	if e.Drop {
-		fate = "dropped"
-	}
-	_, err := fmt.Fprintf(c.Stdout, "=>  %s (%s): %s\n", e.Verdict, fate, e.Help)
+	_, err := fmt.Fprintf(c.Stdout, "=>  %s (%s): %s\n", e.Verdict, e.Fate, e.Help)
 	return err
 }

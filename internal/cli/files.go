@@ -78,7 +78,7 @@ func (c *command) checked(file string, cfg config.Config, problems config.Proble
 		fmt.Fprintln(c.Stderr, p)
 	}
 	if problems.Err() != nil {
-		return errTold
+		return errPrinted
 	}
 	reals := 0
 	for _, s := range cfg.Services {
@@ -115,7 +115,7 @@ func (c *command) checkedJSON(cfg config.Config, problems config.Problems) error
 		return err
 	}
 	if !out.Good {
-		return errTold
+		return errPrinted
 	}
 	return nil
 }
@@ -130,13 +130,12 @@ func (c *command) convert() *cobra.Command {
 table it asks for as the lines of ipvsadm -S with every real server up.`,
 		Example: "  weir convert -c /etc/ha.d/ldirectord.cf > weir.yaml\n  weir convert -c weir.yaml --to ipvsadm",
 		Args:    cobra.NoArgs,
-		PreRunE: func(*cobra.Command, []string) error {
+		PreRunE: c.understood(func([]string) error {
 			if to != "weir" && to != "ipvsadm" {
-				c.ran = false
 				return fmt.Errorf("unknown language %q for --to; use weir or ipvsadm", to)
 			}
 			return nil
-		},
+		}),
 		RunE: func(*cobra.Command, []string) error {
 			text, err := ReadFile(s.file)
 			if err != nil {
@@ -147,7 +146,7 @@ table it asks for as the lines of ipvsadm -S with every real server up.`,
 				fmt.Fprintln(c.Stderr, p)
 			}
 			if problems.Err() != nil {
-				return errTold
+				return errPrinted
 			}
 			return c.converted(cfg, to)
 		},

@@ -123,7 +123,8 @@ func (c *command) connections() *cobra.Command {
 		Example: `  weir connections --limit 20
   weir connections --client 203.0.113.0/24 --state established
   weir connections --service 192.0.2.1:80 --destination 10.0.0.1 --json`,
-		Args: cobra.NoArgs,
+		Args:    cobra.NoArgs,
+		PreRunE: c.understood(func([]string) error { return checkQuery(&q) }),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cs, err := c.weir().Connections(cmd.Context(), q)
 			if err != nil {
@@ -143,6 +144,16 @@ func (c *command) connections() *cobra.Command {
 	f.StringVar(&q.Protocol, "protocol", "", "only tcp or udp")
 	f.IntVar(&q.Limit, "limit", 1000, "at most this many, up to 100000")
 	return cmd
+}
+
+// checkQuery refuses what weir would refuse, and makes it what weir expects.
+func checkQuery(q *client.ConnectionQuery) error {
+	q.Protocol = strings.ToLower(q.Protocol)
+	if q.Limit < 1 || q.Limit > client.MaxLimit {
+		return fmt.Errorf("limit: %d; from 1 to %d are possible", q.Limit, client.MaxLimit)
+	}
+	_, err := q.Filter()
+	return err
 }
 
 func (c *command) connectionTable(cs client.Connections) error {
@@ -178,11 +189,7 @@ func (c *command) totals() *cobra.Command {
 			t := &table{right: map[int]bool{1: true}}
 			t.row("VERDICT", "PACKETS", "FATE", "MEANING")
 			for _, v := range totals.Verdicts {
-				fate := "sent"
-				if v.Drop {
-					fate = "dropped"
-				}
-				t.row(v.Name, strconv.FormatUint(v.Packets, 10), fate, v.Help)
+				t.row(v.Name, strconv.FormatUint(v.Packets, 10), v.Fate, v.Help)
 			}
 			return t.print(c.Stdout)
 		},

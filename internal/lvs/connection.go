@@ -40,6 +40,9 @@ func (s ConnState) Name(p Protocol) string {
 	return fmt.Sprintf("STATE%d", uint8(s))
 }
 
+// StateNames are all names a state is shown by, as Name gives them.
+func StateNames() []string { return append(tcpStateNames[:], UDP.String()) }
+
 // Active tells whether a TCP connection in this state counts as active.
 func (s ConnState) Active() bool {
 	switch s {

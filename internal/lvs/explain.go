@@ -23,6 +23,7 @@ type Step struct {
 type Explanation struct {
 	Steps   []Step `json:"steps"`
 	Verdict string `json:"verdict"` // as in docs/packet.md
-	Drop    bool   `json:"drop"`
+	Fate    string `json:"fate" enum:"passed,sent,dropped"`
+	Drop    bool   `json:"drop"` // Fate is dropped
 	Help    string `json:"help"`
 }

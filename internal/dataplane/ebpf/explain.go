@@ -81,7 +81,7 @@ func (p *Plane) tell(q lvs.Probe, log engineTraceLog) (lvs.Explanation, error) {
 	for _, s := range log.Step[:min(log.Used, uint32(len(log.Step)))] {
 		if s.Step == engineStepSTEP_VERDICT {
 			v := verdictNames[s.A]
-			e.Verdict, e.Drop, e.Help = v.Name, v.Drop, v.Help
+			e.Verdict, e.Fate, e.Drop, e.Help = v.Name, v.Fate, v.Drop, v.Help
 			continue
 		}
 		if step := t.step(s.Step, s.A, s.B); step.What != "" {
