@@ -17,13 +17,13 @@ func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 // ready tells the service manager when the first configuration is applied.
 func (m machinery) ready(ctx context.Context, d *director.Director) error {
 	for {
-		told := d.Told()
+		next := d.NextEvent()
 		if d.Snapshot().Configured {
 			m.notify("READY=1")
 			return nil
 		}
 		select {
-		case <-told:
+		case <-next:
 		case <-ctx.Done():
 			return nil
 		}

@@ -24,7 +24,7 @@ import (
 type Director interface {
 	Snapshot() *lvs.Snapshot
 	Events(since time.Time) []lvs.Event
-	Told() <-chan struct{} // closed when the next event happens
+	NextEvent() <-chan struct{} // closed when the next event happens
 }
 
 // An Observer reads what the data plane counts and remembers.
@@ -151,12 +151,12 @@ func (h handlers) events(ctx context.Context, q *eventQuery) (*body[[]lvs.Event]
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(q.Wait)*time.Second)
 	defer cancel()
 	for {
-		told := h.o.Director.Told()
+		next := h.o.Director.NextEvent()
 		if es := h.o.Director.Events(q.Since); len(es) > 0 {
 			return &body[[]lvs.Event]{es}, nil
 		}
 		select {
-		case <-told:
+		case <-next:
 		case <-ctx.Done():
 			return &body[[]lvs.Event]{[]lvs.Event{}}, nil
 		}

@@ -32,12 +32,12 @@ var (
 // A fakeDirector shows one picture.
 type fakeDirector struct {
 	events atomic.Pointer[[]lvs.Event]
-	told   chan struct{}
+	next   chan struct{}
 }
 
 func (d *fakeDirector) happen(es ...lvs.Event) { d.events.Store(&es) }
 
-func (d *fakeDirector) Told() <-chan struct{} { return d.told }
+func (d *fakeDirector) NextEvent() <-chan struct{} { return d.next }
 
 func (d *fakeDirector) Events(since time.Time) (out []lvs.Event) {
 	all := d.events.Load()
@@ -88,7 +88,7 @@ func options() Options {
 	dp.Connect(
 		lvs.Connection{Protocol: lvs.TCP, Client: netip.MustParseAddrPort("203.0.113.7:4000"), Virtual: web.Addr, Destination: one, State: lvs.StateEstablished, Expires: 90 * time.Second},
 		lvs.Connection{Protocol: lvs.UDP, Client: netip.MustParseAddrPort("198.51.100.9:53"), Virtual: web.Addr, Destination: two})
-	return Options{Director: &fakeDirector{told: make(chan struct{})}, Observer: dp, Version: "1.2"}
+	return Options{Director: &fakeDirector{next: make(chan struct{})}, Observer: dp, Version: "1.2"}
 }
 
 func TestBadQuestions(t *testing.T) {
@@ -165,7 +165,7 @@ func TestPictures(t *testing.T) {
 
 func TestEventsAreWaitedFor(t *testing.T) {
 	o := options()
-	d := &fakeDirector{told: make(chan struct{})}
+	d := &fakeDirector{next: make(chan struct{})}
 	d.happen(lvs.Event{At: then, Kind: "old"})
 	o.Director = d
 	c, _ := serve(t, o)
@@ -177,7 +177,7 @@ func TestEventsAreWaitedFor(t *testing.T) {
 	}
 	go func() {
 		d.happen(lvs.Event{At: then.Add(1), Kind: "new"})
-		close(d.told)
+		close(d.next)
 	}()
 	if es, err := c.Events(t.Context(), then, time.Minute); err != nil || len(es) != 1 || es[0].Kind != "new" {
 		t.Errorf("waited: %v, %v", es, err)

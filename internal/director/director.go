@@ -123,7 +123,7 @@ func (d *Director) Run(ctx context.Context) error {
 			m.arrive(ctx)
 		}
 		d.shown.Store(m.snapshot())
-		d.events.tell()
+		d.events.wake()
 		timer.Reset(m.next(time.Now()))
 	}
 }

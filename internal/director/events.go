@@ -14,8 +14,8 @@ const remembered = 1000
 // shown is not changed, only replaced by a longer or shifted one.
 type ring struct {
 	events atomic.Pointer[[]lvs.Event]
-	told   atomic.Pointer[chan struct{}]
-	fresh  bool // something was added that nobody was told of; the loop's own
+	next   atomic.Pointer[chan struct{}]
+	fresh  bool // something was added that nobody was woken for; the loop's own
 }
 
 func (r *ring) add(e lvs.Event) {
@@ -29,14 +29,14 @@ func (r *ring) add(e lvs.Event) {
 	r.fresh = true
 }
 
-// tell wakes whoever waits for events. The loop does it once the snapshot
+// wake ends the waiting of whoever waits for the next event. The loop does it once the snapshot
 // that goes with them is shown.
-func (r *ring) tell() {
+func (r *ring) wake() {
 	if !r.fresh {
 		return
 	}
 	r.fresh = false
-	if c := r.told.Swap(nil); c != nil {
+	if c := r.next.Swap(nil); c != nil {
 		close(*c)
 	}
 }
@@ -58,15 +58,15 @@ func (d *Director) Events(since time.Time) []lvs.Event {
 	return all[:len(all):len(all)]
 }
 
-// Told is closed when the next event happens. Ask for it before Events, and
+// NextEvent is closed when the next event happens. Ask for it before Events, and
 // no event is missed between the two.
-func (d *Director) Told() <-chan struct{} {
+func (d *Director) NextEvent() <-chan struct{} {
 	c := make(chan struct{})
 	for {
-		if p := d.events.told.Load(); p != nil {
+		if p := d.events.next.Load(); p != nil {
 			return *p
 		}
-		if d.events.told.CompareAndSwap(nil, &c) {
+		if d.events.next.CompareAndSwap(nil, &c) {
 			return c
 		}
 	}

@@ -26,7 +26,7 @@ func find(p *memory.Plane, k lvs.ServiceKey) (lvs.Service, error) {
 
 func TestEventsAreBounded(t *testing.T) {
 	d := New(Options{})
-	told := d.Told()
+	next := d.NextEvent()
 	start := time.Unix(0, 0)
 	for i := range 5000 {
 		d.events.add(lvs.Event{At: start.Add(time.Duration(i)), Text: strconv.Itoa(i)})
@@ -41,10 +41,10 @@ func TestEventsAreBounded(t *testing.T) {
 	if got := d.Events(start.Add(4997)); len(got) != 2 || got[0].Text != "4998" {
 		t.Errorf("since 4997: %v", got)
 	}
-	d.events.tell()
+	d.events.wake()
 	select {
-	case <-told:
+	case <-next:
 	default:
-		t.Error("nobody was told")
+		t.Error("nobody was woken")
 	}
 }

@@ -26,7 +26,7 @@ type mind struct {
 
 	from    string
 	changed bool // the configuration has not been applied whole yet
-	adopted bool // what it asks of other rooms has been told them
+	handed  bool // what it asks of other rooms has been handed out
 	applied time.Time
 	steps   int // done since the configuration arrived
 	waiters []chan error
@@ -52,7 +52,7 @@ func newMind(d *Director) *mind {
 
 func (m *mind) configure(cfg config.Config, from string, done chan error) {
 	m.in.Config, m.in.Configured = cfg, true
-	m.from, m.changed, m.adopted = from, true, false
+	m.from, m.changed, m.handed = from, true, false
 	m.waiters = append(m.waiters, done)
 	m.steps, m.backoff, m.retry = 0, 0, time.Time{}
 }
@@ -80,7 +80,7 @@ func (m *mind) arrive(ctx context.Context) {
 	if ctx.Err() != nil {
 		return // told to stop halfway: no problem of the data plane
 	}
-	m.settle(err)
+	m.noteProblem(err)
 	if err != nil {
 		m.answer(err)
 		return
@@ -100,13 +100,13 @@ func (m *mind) try(ctx context.Context) (err error) {
 		}
 		m.read = true
 	}
-	if !m.adopted {
-		m.adopt(time.Now())
-		m.adopted = true
+	if !m.handed {
+		m.handOut(time.Now())
+		m.handed = true
 	}
 	m.patience(time.Now())
 	m.wanted = plan.Desired(m.in)
-	m.tellFallback()
+	m.noteFallback()
 	return errors.Join(m.applyNetwork(ctx), m.applyTable(ctx))
 }
 
@@ -120,9 +120,9 @@ func (m *mind) look(ctx context.Context) (all []lvs.Service, err error) {
 	return all, nil
 }
 
-// adopt takes a new configuration into what is believed and tells the rooms
+// handOut takes a new configuration into what is believed and tells the rooms
 // that ask real servers and neighbours.
-func (m *mind) adopt(now time.Time) {
+func (m *mind) handOut(now time.Time) {
 	first := m.in.Health == nil
 	before := m.in.Health
 	m.in.Health = plan.Believe(m.in.Config, before, m.installed)

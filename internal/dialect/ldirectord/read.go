@@ -18,7 +18,7 @@ import (
 // for; config.Supported says what of it this version carries out. It is only
 // to be used when the problems hold no error.
 func Read(file string, text []byte, names dialect.Names) (config.Config, config.Problems) {
-	r := &reader{file: file, names: names, told: map[string]bool{}}
+	r := &reader{file: file, names: names, warned: map[string]bool{}}
 	c := config.Default()
 	if len(text) > config.MaxText {
 		r.problems.Errorf(config.Place{File: file}, "the file is larger than %d MiB", config.MaxText>>20)
@@ -43,7 +43,7 @@ type reader struct {
 	file     string
 	names    dialect.Names
 	problems config.Problems
-	told     map[string]bool // what is told once in a file
+	warned   map[string]bool // what is warned of once in a file
 
 	settings settings // the global ones
 	fork     bool
@@ -60,8 +60,8 @@ func (r *reader) warnf(st statement, format string, args ...any) {
 
 // once warns of a habit of the file where it shows first.
 func (r *reader) once(topic string, at config.Place, format string, args ...any) {
-	if !r.told[topic] {
-		r.told[topic] = true
+	if !r.warned[topic] {
+		r.warned[topic] = true
 		r.problems.Warnf(at, format, args...)
 	}
 }

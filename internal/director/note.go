@@ -44,8 +44,8 @@ func (m *mind) judge(v lvs.Verdict) {
 	m.event(kind, v.Service, v.Destination, text)
 }
 
-// tellFallback notes which sorry servers come and go with the plan just made.
-func (m *mind) tellFallback() {
+// noteFallback notes which sorry servers come and go with the plan just made.
+func (m *mind) noteFallback() {
 	on := make(map[lvs.ServiceKey]bool)
 	for _, c := range m.in.Config.Services {
 		stands := plan.FallbackOn(m.in, c)
@@ -70,9 +70,9 @@ func (m *mind) tellFallback() {
 	m.fallback = on
 }
 
-// settle notes whether the data plane took everything, and when to come back
+// noteProblem notes whether the data plane took everything, and when to come back
 // if not. The same problem is told once.
-func (m *mind) settle(err error) {
+func (m *mind) noteProblem(err error) {
 	if err == nil {
 		if m.problem != "" {
 			m.d.log.Info("problem solved", "why", m.problem)
