@@ -133,7 +133,7 @@ static __always_inline bool error_head4(struct packet *p, int kind, __u32 mtu, _
 	if (!e)
 		return false;
 	e->ip.vihl = 0x45;
-	e->ip.tos = 0xc0; /* internetwork control, as the kernel marks its errors */
+	e->ip.tos = (p->tos & 0x1e) | 0xc0; /* internetwork control, and what the packet asked for, as the kernel has it */
 	e->ip.len = bpf_htons(sizeof(*e) + quote);
 	e->ip.id = 0;
 	e->ip.frag = bpf_htons(IP_DF);
@@ -144,7 +144,7 @@ static __always_inline bool error_head4(struct packet *p, int kind, __u32 mtu, _
 	icmp4_word(&e->icmp, kind, mtu);
 	e->icmp.check = ~csum_fold(sum + e->icmp.mtu + bpf_htons((__u16)e->icmp.type << 8 | e->icmp.code));
 	e->ip.check = 0;
-	e->ip.check = ~csum_fold((__u64)bpf_htons(0x45c0) + e->ip.len + e->ip.frag +
+	e->ip.check = ~csum_fold((__u64)bpf_htons(0x4500 | e->ip.tos) + e->ip.len + e->ip.frag +
 				 bpf_htons((__u16)64 << 8 | IPPROTO_ICMP) + e->ip.saddr + e->ip.daddr);
 	return true;
 }

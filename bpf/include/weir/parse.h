@@ -19,6 +19,7 @@ struct packet {
 	bool v6;
 	__u8 protocol;
 	__u8 ttl;
+	__u8 tos; /* IPv4 only */
 	__u16 l3;      /* offset of the IP header */
 	__u16 l4;      /* offset of the transport header */
 	__u16 len;     /* of the IP packet, by its own word */
@@ -199,6 +200,7 @@ static __always_inline int parse_ipv4(struct packet *p)
 	p->v6 = false;
 	p->protocol = ip->protocol;
 	p->ttl = ip->ttl;
+	p->tos = ip->tos;
 	p->l4 = p->l3 + header;
 	p->may_fragment = !(ip->frag & bpf_htons(IP_DF));
 	p->fragment = ip->frag & bpf_htons(IP_MF | IP_OFFSET);

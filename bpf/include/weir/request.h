@@ -36,6 +36,7 @@ static __always_inline bool reopens(const struct packet *p, const struct conn *c
 static __always_inline int open_conn(const struct packet *p, const struct flow *f, struct conn *c)
 {
 	__u32 set = service_set(p), id;
+	struct hash_key key;
 	struct dest *d;
 
 	if (!set) {
@@ -47,7 +48,8 @@ static __always_inline int open_conn(const struct packet *p, const struct flow *
 	/* Port 20 is the server side of active FTP: never scheduled (ip_vs_schedule). */
 	if (p->sport == bpf_htons(20))
 		return V_NOT_OPENING;
-	id = schedule(set);
+	hash_key_make(&key, p);
+	id = schedule(set, &key);
 	d = id ? bpf_map_lookup_elem(&dests, &id) : NULL;
 	if (!d) {
 		trace(STEP_NONE_LEFT, 0, 0);
@@ -123,6 +125,9 @@ static __always_inline int obstacle_answer(struct packet *p, const struct dest *
 
 	if (why == V_TTL_EXCEEDED)
 		return icmp_answer(p, ICMP_TTL, 0, why, action);
+	/* IPVS takes the hop off before it looks at the size, and quotes it so. */
+	if (why == V_TOO_BIG && !decrement_ttl(p))
+		return V_HELPER;
 	if (why == V_TOO_BIG)
 		return icmp_answer(p, ICMP_TOO_BIG, n ? room_on_way(d, n, tunnel) : 0, why, action);
 	return why;
@@ -162,12 +167,16 @@ static __noinline int request(struct packet *p, int *action)
 	forward = c.word & CTL_FORWARD_MASK;
 	tunnel = forward == FORWARD_TUNNEL;
 	v = obstacle(p, d, tunnel);
-	if (v)
-		return obstacle_answer(p, d, tunnel, v, action);
+	if (v == V_DEFERRED)
+		return v;
+	/* A packet that goes no further still moves its connection on and is
+	 * counted, as in IPVS. */
 	if (known)
 		conn_step(&f, &c);
-	trace(STEP_FORWARD, id, forward);
 	count_in(id, p->len);
+	if (v)
+		return obstacle_answer(p, d, tunnel, v, action);
+	trace(STEP_FORWARD, id, forward);
 	if (p->fragment && !xdp)
 		frag_remember(p, id, forward << FRAG_FORWARD, &d->addr);
 	if (d->flags & DEST_LOCAL)

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "conn.h"
+#include "sched_hash.h"
 #include "trace.h"
 
 struct pick {
@@ -20,26 +21,12 @@ struct pick {
 	__u32 wraps;	/* wrr: how often the round began again */
 	__u32 dest;	/* answer; 0: none */
 	__u32 at;	/* its position */
-	__u32 weight;	/* lc, wlc: of the candidate */
-	__u64 load;	/* lc, wlc: of the candidate */
+	__u32 weight;	/* of the candidate */
+	__u64 load;	/* of the candidate */
 };
 
 /* Beyond this many destinations, or turns without a match, a search gives up. */
 #define MAX_WALK 65536
-
-static __always_inline struct slot *slot_at(const struct set *s, __u32 pos)
-{
-	__u32 i = s->first + pos;
-
-	return bpf_map_lookup_elem(&slots, &i);
-}
-
-static __always_inline bool overloaded(__u32 dest)
-{
-	struct overload *o = bpf_map_lookup_elem(&overloads, &dest);
-
-	return !o || READ_ONCE(o->on);
-}
 
 static __always_inline __u64 conns_of(__u32 dest)
 {
@@ -87,47 +74,50 @@ static long wrr_turn(__u32 i, struct pick *k)
 	return 1;
 }
 
-/* lc: fewest of active · 256 + (active + inactive); the first met wins a tie. */
-static long lc_turn(__u32 i, struct pick *k)
+static __always_inline long candidate(struct pick *k, const struct slot *s, __u32 at, __u64 load, __u32 weight)
 {
-	struct slot *s = slot_at(k->set, i);
-	__u64 conns, load;
-
-	if (!s || !s->weight)
-		return 0;
-	conns = conns_of(s->dest);
-	if (overloaded(s->dest))
-		return 0;
-	load = (conns >> 32) * 257 + (__u32)conns;
-	trace(STEP_CONSIDERED, s->dest, s->weight << 16 | (__u16)(conns >> 32));
-	if (k->dest && load >= k->load)
-		return 0;
 	k->dest = s->dest;
-	k->at = i;
+	k->at = at;
 	k->load = load;
+	k->weight = weight;
 	return 0;
 }
 
-/* wlc: as lc, with load over weight, compared crosswise. */
-static long wlc_turn(__u32 i, struct pick *k)
+/*
+ * Those that look at everybody. The first met wins a tie.
+ *   lc    fewest of active · 256 + (active + inactive)
+ *   wlc   the same over the weight, compared crosswise
+ *   sed   active + 1 over the weight
+ *   nq    whoever has no active connection, at once; else as sed
+ *   fo    the highest weight
+ *   ovf   the highest weight among those whose active connections do not exceed it
+ */
+static long scan_turn(__u32 i, struct pick *k)
 {
+	enum scheduler how = k->set->scheduler;
 	struct slot *s = slot_at(k->set, i);
-	__u64 conns, load;
+	__u64 conns, active, load;
+	__u32 weight;
 
-	if (!s || !s->weight)
+	if (!s || !s->weight || overloaded(s->dest))
 		return 0;
 	conns = conns_of(s->dest);
-	if (overloaded(s->dest))
+	active = conns >> 32;
+	weight = how == SCHED_LC ? 1 : s->weight;
+	trace(STEP_CONSIDERED, s->dest, s->weight << 16 | (__u16)active);
+	if (how == SCHED_FO || how == SCHED_OVF) {
+		if ((how == SCHED_OVF && active > weight) || (k->dest && weight <= k->weight))
+			return 0;
+		return candidate(k, s, i, 0, weight);
+	}
+	if (how == SCHED_NQ && !active) {
+		candidate(k, s, i, 0, weight);
+		return 1;
+	}
+	load = how == SCHED_SED || how == SCHED_NQ ? active + 1 : active * 257 + (__u32)conns;
+	if (k->dest && k->load * weight <= load * k->weight)
 		return 0;
-	load = (conns >> 32) * 257 + (__u32)conns;
-	trace(STEP_CONSIDERED, s->dest, s->weight << 16 | (__u16)(conns >> 32));
-	if (k->dest && k->load * s->weight <= load * k->weight)
-		return 0;
-	k->dest = s->dest;
-	k->at = i;
-	k->load = load;
-	k->weight = s->weight;
-	return 0;
+	return candidate(k, s, i, load, weight);
 }
 
 /* One round from the cursor; false if another CPU moved it meanwhile. */
@@ -153,32 +143,50 @@ static __always_inline bool take_turn(struct set *set, struct pick *k)
 	return __sync_val_compare_and_swap(&set->cursor, old, now) == old;
 }
 
-/* The destination for a new connection, or 0. */
-__noinline __u32 schedule(__u32 set_id)
+static __always_inline __u32 scan(struct set *set)
 {
-	struct set *set = bpf_map_lookup_elem(&sets, &set_id);
-	struct pick k = {};
+	struct pick k = {.set = set};
 
-	if (!set || !set->count)
-		return 0;
-	k.set = set;
 	k.dest = hidden(0, set->count);
 	k.load = hidden(0, set->count);
 	k.weight = hidden(0, set->count);
+	bpf_loop(set->count, scan_turn, &k, 0);
+	return k.dest;
+}
+
+static __always_inline __u32 turn(struct set *set)
+{
+	struct pick k = {};
+
+	/* Losing the race four times in a row: take the turn all the same. */
+	for (int i = 0; i < 4; i++)
+		if (take_turn(set, &k))
+			break;
+	return k.dest;
+}
+
+/* The destination for a new connection, or 0. */
+__noinline __u32 schedule(__u32 set_id, const struct hash_key *key)
+{
+	struct set *set = bpf_map_lookup_elem(&sets, &set_id);
+	__u32 dest;
+
+	if (!set || !set->count || !key)
+		return 0;
 	switch (set->scheduler) {
-	case SCHED_LC:
-		bpf_loop(set->count, lc_turn, &k, 0);
+	case SCHED_RR:
+	case SCHED_WRR:
+		dest = turn(set);
 		break;
-	case SCHED_WLC:
-		bpf_loop(set->count, wlc_turn, &k, 0);
+	case SCHED_SH:
+	case SCHED_DH:
+	case SCHED_MH:
+		dest = hash_choice(set, key);
 		break;
 	default:
-		/* Losing the race four times in a row: take the turn all the same. */
-		for (int i = 0; i < 4; i++)
-			if (take_turn(set, &k))
-				break;
+		dest = scan(set);
 	}
-	if (k.dest)
-		trace(STEP_CHOSEN, k.dest, set->scheduler);
-	return k.dest;
+	if (dest)
+		trace(STEP_CHOSEN, dest, set->scheduler);
+	return dest;
 }

@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 4
+#define WEIR_LAYOUT 5
 
 struct addr {
 	__be32 w[4];
@@ -35,7 +35,17 @@ enum scheduler {
 	SCHED_WRR = 2,
 	SCHED_LC = 3,
 	SCHED_WLC = 4,
+	SCHED_SED = 5,
+	SCHED_NQ = 6,
+	SCHED_FO = 7,
+	SCHED_OVF = 8,
+	SCHED_SH = 9,
+	SCHED_DH = 10,
+	SCHED_MH = 11,
 };
+
+#define SCHED_FALLBACK 0x1 /* sh, mh: look further if the chosen one is unusable */
+#define SCHED_PORT     0x2 /* sh, mh: the client's port counts too */
 
 /* The set a service uses now. Replacing a service's destinations means writing
  * a fresh set and its slots, then flipping `set`: a packet sees the old set or
@@ -54,12 +64,14 @@ struct set {
 	__u32 first; /* index of the first slot */
 	__u32 count;
 	enum scheduler scheduler;
-	__u32 flags;
+	__u32 flags; /* SCHED_FALLBACK, SCHED_PORT */
 	__u32 di; /* wrr: greatest common divisor of the weights */
 	__u32 mw; /* wrr: where a round starts, largest weight − (di − 1) */
 	/* rr: position last used; wrr: position last used | current weight << 32.
 	 * SCHED_HEAD as position: before the first. */
 	__u64 cursor;
+	__u32 table; /* sh, dh, mh: index of the first slot of the hash table */
+	__u32 size;  /* … and its size */
 };
 
 #define SCHED_HEAD 0xffffffffu
@@ -91,8 +103,8 @@ struct dest {
 	__u32 nexthop;
 	__u32 upper; /* connections at which it becomes overloaded, 0: never */
 	__u32 lower; /* connections below which it no longer is, 0: 3/4 of upper */
-	__u32 weight; /* as in its slot; 0: takes no new connections */
-	__u32 pad2;
+	__u32 weight;	   /* as in its slot; 0: takes no new connections */
+	__u32 last_weight; /* the last that was not 0; mh builds its table by it */
 };
 
 /* Connections now: active << 32 | inactive. One word, so that a change of
@@ -282,7 +294,7 @@ struct trace_log {
 };
 
 _Static_assert(sizeof(struct service_key) == 20, "service_key");
-_Static_assert(sizeof(struct set) == 32, "set");
+_Static_assert(sizeof(struct set) == 40, "set");
 _Static_assert(sizeof(struct dest) == 64, "a destination is one cache line");
 _Static_assert(sizeof(struct nexthop) == 56, "nexthop");
 _Static_assert(sizeof(struct bucket4) == 64, "an IPv4 bucket is one cache line");

@@ -44,6 +44,9 @@ func TestErrorsOfTheDirector(t *testing.T) {
 				if s.from.Addr() != svc.Key.Addr.Addr() || s.to.Addr() != from.Addr() {
 					t.Errorf("the error goes from %s to %s", s.from, s.to)
 				}
+				if tt.verdict == "too-big" {
+					packet = long(from, svc.Key.Addr, tt.ttl-1) // the hop was taken off before
+				}
 				checkError(t, s.pkt, tt.v4, tt.v6, v6, packet, tt.mtu)
 			})
 		}
