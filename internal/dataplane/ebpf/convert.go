@@ -50,6 +50,9 @@ func lvsKey(k engineServiceKey) lvs.ServiceKey {
 var schedulers = map[lvs.Scheduler]engineScheduler{
 	lvs.RR: engineSchedulerSCHED_RR, lvs.WRR: engineSchedulerSCHED_WRR,
 	lvs.LC: engineSchedulerSCHED_LC, lvs.WLC: engineSchedulerSCHED_WLC,
+	lvs.SED: engineSchedulerSCHED_SED, lvs.NQ: engineSchedulerSCHED_NQ,
+	lvs.FO: engineSchedulerSCHED_FO, lvs.OVF: engineSchedulerSCHED_OVF,
+	lvs.SH: engineSchedulerSCHED_SH, lvs.DH: engineSchedulerSCHED_DH, lvs.MH: engineSchedulerSCHED_MH,
 }
 
 func lvsScheduler(s engineScheduler) lvs.Scheduler {

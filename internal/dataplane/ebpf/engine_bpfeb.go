@@ -42,21 +42,21 @@ type engineConn6 struct {
 }
 
 type engineDest struct {
-	_        structs.HostLayout
-	Addr     engineAddr
-	Vaddr    engineAddr
-	Port     uint16
-	Vport    uint16
-	Protocol uint8
-	Forward  uint8
-	Flags    uint8
-	Pad      uint8
-	Service  uint32
-	Nexthop  uint32
-	Upper    uint32
-	Lower    uint32
-	Weight   uint32
-	Pad2     uint32
+	_          structs.HostLayout
+	Addr       engineAddr
+	Vaddr      engineAddr
+	Port       uint16
+	Vport      uint16
+	Protocol   uint8
+	Forward    uint8
+	Flags      uint8
+	Pad        uint8
+	Service    uint32
+	Nexthop    uint32
+	Upper      uint32
+	Lower      uint32
+	Weight     uint32
+	LastWeight uint32
 }
 
 type engineDestStats struct {
@@ -127,6 +127,13 @@ const (
 	engineSchedulerSCHED_WRR  engineScheduler = 2
 	engineSchedulerSCHED_LC   engineScheduler = 3
 	engineSchedulerSCHED_WLC  engineScheduler = 4
+	engineSchedulerSCHED_SED  engineScheduler = 5
+	engineSchedulerSCHED_NQ   engineScheduler = 6
+	engineSchedulerSCHED_FO   engineScheduler = 7
+	engineSchedulerSCHED_OVF  engineScheduler = 8
+	engineSchedulerSCHED_SH   engineScheduler = 9
+	engineSchedulerSCHED_DH   engineScheduler = 10
+	engineSchedulerSCHED_MH   engineScheduler = 11
 )
 
 type engineService struct {
@@ -156,6 +163,8 @@ type engineSet struct {
 	Di        uint32
 	Mw        uint32
 	Cursor    uint64
+	Table     uint32
+	Size      uint32
 }
 
 type engineSettings struct {

@@ -13,7 +13,12 @@ import (
 )
 
 // layout is WEIR_LAYOUT of types.h.
-const layout = 4
+const layout = 5
+
+// slotsEach is how many slots there are for each destination: one where it
+// stands, one while its service is replaced, and on average six for the tables
+// of services that hash (sh takes 256 for a service, mh 4,093).
+const slotsEach = 8
 
 // A door is one of the ways into the engine: the object loaded with its own
 // constants over the same maps.
@@ -93,7 +98,7 @@ func (e *engine) compareSizes(o Options, log *slog.Logger) {
 func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 	sizes := map[string]uint32{
 		"service_ids": uint32(o.Services), "services": uint32(o.Services) + 1, "sets": 2*uint32(o.Services) + 2,
-		"slots": 2*uint32(o.Destinations) + 1, "dests": uint32(o.Destinations) + 1, "lives": uint32(o.Destinations) + 1, "overloads": uint32(o.Destinations) + 1,
+		"slots": slotsEach*uint32(o.Destinations) + 1, "dests": uint32(o.Destinations) + 1, "lives": uint32(o.Destinations) + 1, "overloads": uint32(o.Destinations) + 1,
 		"stats": uint32(o.Destinations) + 1, "nexthops": uint32(o.Destinations) + 1,
 		"conns4": buckets(o.Connections), "conns6": buckets(o.Connections),
 		"half4": halfBuckets(o.HalfOpen), "half6": halfBuckets(o.HalfOpen),

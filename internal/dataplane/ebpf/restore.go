@@ -101,5 +101,5 @@ func (p *Plane) readService(k lvs.ServiceKey, id uint32, dests map[uint32]engine
 		}
 		s.Destinations = append(s.Destinations, lvsDestination(dests[slot.Dest], slot.Weight))
 	}
-	return &entry{id: id, set: v.Set, slots: span{set.First, set.Count}, svc: s}, nil
+	return &entry{id: id, set: v.Set, slots: span{set.First, set.Count + set.Size}, svc: s}, nil
 }

@@ -14,9 +14,9 @@ import (
 // packets and random changes. Every choice the engine makes must be the one
 // the model of the kernel's IPVS makes from the same counts.
 func TestSchedulersAgainstTheModel(t *testing.T) {
-	for _, s := range []lvs.Scheduler{lvs.RR, lvs.WRR, lvs.LC, lvs.WLC} {
+	for _, s := range []lvs.Scheduler{lvs.RR, lvs.WRR, lvs.LC, lvs.WLC, lvs.SED, lvs.NQ, lvs.FO, lvs.OVF} {
 		t.Run(string(s), func(t *testing.T) {
-			for seed := range uint64(15) {
+			for seed := range uint64(10) {
 				t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 					live(newRig(t), s, rand.New(rand.NewPCG(seed, uint64(len(s)))))
 				})
@@ -52,6 +52,37 @@ func live(r *rig, s lvs.Scheduler, rng *rand.Rand) {
 			r.Fatalf("port %d: went to %s, the model says %s\n%v\n%v", port, got, svc.Destinations[want].Addr, svc.Lines(), r.loads(svc))
 		}
 		r.someLater(rng, port)
+	}
+}
+
+// TestHashingAgainstTheModel: tables of random weights, random clients, with
+// and without ports and fallback, some servers full.
+func TestHashingAgainstTheModel(t *testing.T) {
+	for _, s := range []lvs.Scheduler{lvs.SH, lvs.DH, lvs.MH} {
+		for seed := range uint64(4) {
+			rng := rand.New(rand.NewPCG(seed, uint64(len(s))))
+			r := newRig(t)
+			svc := tcpService(s, lvs.Masquerade, 1+rng.IntN(8))
+			svc.SchedFlags = uint8(seed)
+			for i := range svc.Destinations {
+				svc.Destinations[i].Weight = 1 + rng.IntN(100)
+				svc.Destinations[i].Upper = uint32(rng.IntN(2) * 20)
+			}
+			r.reach(1500, false, svc)
+			r.put(svc)
+			model := sched.NewModel(s, svc.Destinations)
+			for range 150 {
+				who := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 7, byte(rng.Uint32()), byte(rng.Uint32())}), uint16(1024+rng.IntN(60000)))
+				want, ok := model.PickFor(who, vip.Addr(), svc.SchedFlags, r.loads(svc))
+				f := r.ingress(segment(who, vip, "S"))
+				if !ok && f.verdict == "no-destination" {
+					continue
+				}
+				if got := r.look(f.out).to; !ok || got != svc.Destinations[want].Addr {
+					t.Fatalf("%s seed %d, client %s: went to %s, the model says %d %v", s, seed, who, got, want, ok)
+				}
+			}
+		}
 	}
 }
 

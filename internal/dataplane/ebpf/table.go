@@ -112,7 +112,7 @@ func (p *Plane) put(e *entry, s lvs.Service) error {
 	if err != nil {
 		return err
 	}
-	run, err := p.writeSlots(slots)
+	run, err := p.writeSlots(append(slots, p.hashTable(s, slots)...))
 	if err != nil {
 		return err
 	}
@@ -186,6 +186,10 @@ func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destina
 		return 0, err
 	}
 	want := destination(k, d, service, hop, p.paths[d.Addr.Addr()])
+	want.LastWeight = have.written.LastWeight
+	if d.Weight != 0 {
+		want.LastWeight = uint32(d.Weight)
+	}
 	if want != have.written {
 		if err := p.write("dests", have.id, want); err != nil {
 			return 0, err
@@ -235,6 +239,21 @@ func (p *Plane) writeSlots(slots []engineSlot) (span, error) {
 	return span{first, uint32(len(slots))}, nil
 }
 
+// hashTable is the table of a scheduler that hashes, which stands behind the
+// list of destinations.
+func (p *Plane) hashTable(s lvs.Service, list []engineSlot) []engineSlot {
+	last := make([]uint32, len(list))
+	for i, d := range s.Destinations {
+		last[i] = p.table.dests[destKey{s.Key, d.Addr}].written.LastWeight
+	}
+	places := sched.Table(s.Scheduler, s.Destinations, last)
+	table := make([]engineSlot, len(places))
+	for i, n := range places {
+		table[i] = list[n]
+	}
+	return table
+}
+
 // takeSlots takes from what is free; if that does not do, from what was
 // replaced, after waiting until no packet can be reading it.
 func (p *Plane) takeSlots(count uint32) (uint32, error) {
@@ -270,8 +289,10 @@ func (p *Plane) writeSet(id uint32, run span, e *entry, s lvs.Service) error {
 		}
 		round = sched.After(s.Scheduler, now, e.svc.Destinations, s.Destinations)
 	}
+	count := uint32(len(s.Destinations))
 	return p.write("sets", id, engineSet{
-		First: run.first, Count: run.count, Scheduler: schedulers[s.Scheduler],
+		First: run.first, Count: count, Table: run.first + count, Size: run.count - count,
+		Flags: uint32(s.SchedFlags), Scheduler: schedulers[s.Scheduler],
 		Di: sched.Divisor(s.Destinations), Mw: sched.Top(s.Destinations),
 		Cursor: uint64(uint32(round.Pos)) | uint64(round.Weight)<<32,
 	})
