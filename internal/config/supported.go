@@ -7,7 +7,7 @@ import (
 )
 
 // carriedOut are the schedulers the packet engine of this version knows.
-var carriedOut = []lvs.Scheduler{lvs.RR, lvs.WRR, lvs.LC, lvs.WLC}
+var carriedOut = []lvs.Scheduler{lvs.RR, lvs.WRR, lvs.LC, lvs.WLC, lvs.SED, lvs.NQ, lvs.FO, lvs.OVF, lvs.SH, lvs.DH, lvs.MH}
 
 // Supported is c cut down to what this version carries out, with a problem
 // for everything that was cut. It is the only place that knows these limits.

@@ -129,7 +129,7 @@ func TestSupported(t *testing.T) {
 		{"SCTP", func(s *config.Service, _ *config.Real) { s.Key.Protocol = lvs.SCTP }, "f:1: warning: SCTP", 0},
 		{"port 0", func(s *config.Service, _ *config.Real) { s.Key.Addr = netip.MustParseAddrPort("192.0.2.1:0") }, "f:1: warning: services for every port", 0},
 		{"persistence", func(s *config.Service, _ *config.Real) { s.Persistence.Timeout = 5 }, "f:1: warning: persistence", 1},
-		{"scheduler", func(s *config.Service, _ *config.Real) { s.Scheduler, s.SchedFlags = lvs.SH, 2 }, "f:1: warning: scheduler sh is not carried out yet; wlc is used", 1},
+		{"scheduler", func(s *config.Service, _ *config.Real) { s.Scheduler, s.SchedFlags = lvs.LBLC, 2 }, "f:1: warning: scheduler lblc is not carried out yet; wlc is used", 1},
 		{"one packet", func(s *config.Service, _ *config.Real) { s.OnePacket = true }, "f:1: warning: one-packet", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
