@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,4 +80,15 @@ func neighbours(t *testing.T, h *lab.Host) (out []string) {
 	}))
 	slices.Sort(out)
 	return out
+}
+
+func TestWithoutPrivilegeSaysWhatToDo(t *testing.T) {
+	if err := privileged(fmt.Errorf("load: %w", syscall.EPERM)); !errors.Is(err, syscall.EPERM) || !strings.Contains(err.Error(), "run weir as root") {
+		t.Errorf("EPERM: %v", err)
+	}
+	for _, err := range []error{nil, errRunning} {
+		if got := privileged(err); got != err {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
 }

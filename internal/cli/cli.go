@@ -155,12 +155,14 @@ func (c *command) root() *cobra.Command {
 		Short:         "Linux Virtual Server in one program",
 		Long:          "weir spreads TCP and UDP traffic over real servers, watches them, and keeps on when one fails.",
 		Example:       "  weir check -c weir.yaml\n  weir run -c weir.yaml\n  weir services",
+		Version:       c.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(*cobra.Command, []string) {
 			c.ran = true
 		},
 	}
+	root.SetVersionTemplate("weir {{.Version}}\n")
 	root.SetIn(c.Stdin)
 	root.SetOut(c.Stdout)
 	root.SetErr(c.Stderr)
@@ -170,6 +172,7 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(c.run(), c.check(), c.diff(), c.convert(), c.schema(), c.status(), c.services(),
 		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.demo(), c.version())
 	root.AddCommand(c.More...)
+	completions(root)
 	root.InitDefaultCompletionCmd()
 	return root
 }

@@ -94,6 +94,9 @@ func TestExitCodes(t *testing.T) {
 		{"status more", Usage, "unknown command"},
 		{"connections --limit x", Usage, "invalid argument"},
 		{"convert --to x", Usage, "use weir or ipvsadm"},
+		{"check x.yaml", Usage, "a file is named with -c"},
+		{"run x.yaml", Usage, "a file is named with -c"},
+		{"diff x.yaml", Usage, "a file is named with -c"},
 		{"status", Refused, "weir is not running here (no answer on "},
 		{"services", Refused, "start it with: weir run -c FILE"},
 		{"reload", Refused, "not running"},
@@ -104,6 +107,7 @@ func TestExitCodes(t *testing.T) {
 		{"diff -c " + bad, Refused, bad + ":7: "},
 		{"convert -c " + bad, Refused, bad + ":7: "},
 		{"version", Good, ""},
+		{"--version", Good, ""},
 		{"schema", Good, ""},
 		{"--help", Good, ""},
 	} {

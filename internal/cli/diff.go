@@ -24,7 +24,7 @@ func (c *command) diff() *cobra.Command {
 what the configuration asks for, as ipvsadm lines. Nothing is changed. Without
 a running weir the table is taken as empty and every real server as up.`,
 		Example: "  weir diff -c weir.yaml\n  weir diff -c weir.yaml --json",
-		Args:    cobra.NoArgs,
+		Args:    fileByFlag,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := ReadFile(s.file)
 			if err != nil {
@@ -67,6 +67,9 @@ func (c *command) compared(ctx context.Context, cfg config.Config) error {
 			Running bool     `json:"running"`
 			Steps   []string `json:"steps"`
 		}{err == nil, lines})
+	}
+	if len(lines) == 0 {
+		fmt.Fprintln(c.Stderr, "weir: nothing would change")
 	}
 	for _, l := range lines {
 		fmt.Fprintln(c.Stdout, l)

@@ -21,6 +21,12 @@ func (c *command) explain() *cobra.Command {
   weir explain tcp 203.0.113.9:40000 192.0.2.1:80 --flags A
   weir explain udp [2001:db8::9]:5353 [2001:db8:1::1]:53 --length 1400`,
 		Args: cobra.ExactArgs(3),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return []string{"tcp", "udp"}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
 		PreRunE: c.understood(func(args []string) error {
 			q.Protocol, q.From, q.To = strings.ToLower(args[0]), args[1], args[2]
 			_, err := q.Probe()

@@ -20,6 +20,14 @@ func (s *source) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.format, "format", "", "its language, if not to be found out: "+strings.Join(all.Formats, " or "))
 }
 
+// fileByFlag refuses arguments and says where a file goes.
+func fileByFlag(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no argument %q; a file is named with -c", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
 func (c *command) run() *cobra.Command {
 	var s source
 	var e EngineOptions
@@ -33,7 +41,7 @@ again; a broken one changes nothing.`,
   weir run -c /etc/ha.d/ldirectord.cf
   weir run -c /etc/ha.d/ldirectord.cf --mode xdp --interfaces eth0,eth1`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			return errors.Join(cobra.NoArgs(cmd, args), e.check())
+			return errors.Join(fileByFlag(cmd, args), e.check())
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.Run(cmd.Context(), RunOptions{File: s.file, Format: s.format, Socket: c.socket, Engine: e})
@@ -56,7 +64,7 @@ func (c *command) check() *cobra.Command {
 if it could not be used. Nothing is changed and nobody is asked, so it needs
 neither root nor a running weir.`,
 		Example: "  weir check -c weir.yaml\n  weir check -c ldirectord.cf --json",
-		Args:    cobra.NoArgs,
+		Args:    fileByFlag,
 		RunE: func(*cobra.Command, []string) error {
 			text, err := ReadFile(s.file)
 			if err != nil {
@@ -129,7 +137,7 @@ func (c *command) convert() *cobra.Command {
 		Long: `Print a configuration, in whatever language it is written, as weir.yaml, or the
 table it asks for as the lines of ipvsadm -S with every real server up.`,
 		Example: "  weir convert -c /etc/ha.d/ldirectord.cf > weir.yaml\n  weir convert -c weir.yaml --to ipvsadm",
-		Args:    cobra.NoArgs,
+		Args:    fileByFlag,
 		PreRunE: c.understood(func([]string) error {
 			if to != "weir" && to != "ipvsadm" {
 				return fmt.Errorf("unknown language %q for --to; use weir or ipvsadm", to)

@@ -42,7 +42,11 @@ func (c *command) statusTable(s client.Status) error {
 	}
 	t.row("configuration", applied)
 	if s.Refused != "" {
-		t.row("last reload", "refused: "+strings.ReplaceAll(s.Refused, "\n", "; "))
+		first, more, _ := strings.Cut(s.Refused, "\n")
+		if more != "" {
+			first += fmt.Sprintf(" (and %d more: weir check -c %s)", 1+strings.Count(more, "\n"), s.Config)
+		}
+		t.row("last reload", "refused: "+first)
 	}
 	plane := s.Plane
 	for _, name := range slices.Sorted(maps.Keys(s.Interfaces)) {

@@ -68,6 +68,9 @@ func (r *reader) broken(err error) {
 	} else if m := lineInError.FindStringSubmatch(text); m != nil {
 		at.Line, _ = strconv.Atoi(m[1])
 	}
+	if strings.Contains(text, "cannot start any token") {
+		text += "; indent with blanks, not tabs, and put text that begins with @, ` or % in quotes"
+	}
 	r.problems.Errorf(at, "not YAML: %s", text)
 }
 
@@ -131,15 +134,12 @@ func (f fields) add(name, value *yaml.Node) {
 
 // nearest is a hint for a key that was probably meant.
 func (o *object) nearest(word string) string {
-	plain := func(s string) string {
-		return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(s))
-	}
 	names := make([]string, 0, len(o.keys))
 	for _, k := range o.keys {
-		if plain(k.name) == plain(word) || plain(k.name)+"s" == plain(word) || plain(k.name) == plain(word)+"s" {
-			return fmt.Sprintf("; it is written %s", k.name)
-		}
 		names = append(names, k.name)
+	}
+	if name := Nearest(word, names); name != "" {
+		return fmt.Sprintf("; it is written %s", name)
 	}
 	return "; known are " + strings.Join(names, " ")
 }

@@ -88,7 +88,7 @@ func (m *mind) arrive(ctx context.Context) {
 	if m.changed && (m.known || m.d.o.Watcher == nil) {
 		m.changed, m.applied = false, time.Now()
 		m.d.log.Info("configuration applied", "file", m.from, "services", len(m.in.Config.Services), "changes", m.steps)
-		m.event("configuration", lvs.ServiceKey{}, netip.AddrPort{}, fmt.Sprintf("applied %s, %d changes", m.from, m.steps))
+		m.event("configuration", lvs.ServiceKey{}, netip.AddrPort{}, fmt.Sprintf("applied %s, %s", m.from, changes(m.steps)))
 		m.answer(nil)
 	}
 }

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"time"
@@ -92,6 +93,13 @@ func (m *mind) noteProblem(err error) {
 		m.d.log.Error("change refused", "error", text, "in", m.backoff)
 		m.event("problem", lvs.ServiceKey{}, netip.AddrPort{}, text)
 	}
+}
+
+func changes(n int) string {
+	if n == 1 {
+		return "1 change"
+	}
+	return fmt.Sprintf("%d changes", n)
 }
 
 func (m *mind) event(kind string, k lvs.ServiceKey, at netip.AddrPort, text string) {

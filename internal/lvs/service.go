@@ -66,7 +66,7 @@ func (k ServiceKey) String() string {
 // ParseServiceKey reads what String writes, and "tcp 192.0.2.1:80" or
 // "tcp:192.0.2.1:80" as people type it.
 func ParseServiceKey(s string) (ServiceKey, error) {
-	bad := fmt.Errorf("not a virtual service: %q; write it as tcp:192.0.2.1:80, udp:[2001:db8::1]:53 or -t 192.0.2.1:80", s)
+	bad := fmt.Errorf("not a virtual service: %q; write protocol, address and port: tcp 192.0.2.1:80 or udp [2001:db8::1]:53", s)
 	word, rest, ok := strings.Cut(strings.TrimSpace(s), " ")
 	if !ok {
 		if word, rest, ok = strings.Cut(s, ":"); !ok {

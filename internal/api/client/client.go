@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -130,6 +131,9 @@ func ask[T any](ctx context.Context, c *Client, method, path string, q url.Value
 }
 
 func (c *Client) unreachable(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("ask weir on %s: permission denied; run this as root", c.socket)
+	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
 		return fmt.Errorf("%w (no answer on %s: %v)", ErrNotRunning, c.socket, op.Err)

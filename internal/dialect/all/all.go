@@ -24,6 +24,9 @@ const (
 // out: what a director is to be given. An empty format means to find out.
 func Read(file string, text []byte, format string, names dialect.Names) (config.Config, config.Problems) {
 	c, problems := Wish(file, text, format, names)
+	if problems.Err() == nil && len(c.Services) == 0 {
+		problems.Warnf(config.Place{File: file}, "no virtual service: with this nothing is balanced")
+	}
 	c, limits := config.Supported(c)
 	return c, append(problems, limits...).Sorted()
 }

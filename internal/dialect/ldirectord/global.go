@@ -1,6 +1,9 @@
 package ldirectord
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/weir-lb/weir/internal/config"
@@ -78,7 +81,11 @@ func (r *reader) misplaced(st statement) {
 	case st.bare:
 		r.errorf(st, "not a directive: %.60q; write name=value", strings.TrimSpace(st.name+" "+st.value))
 	default:
-		r.errorf(st, "unknown directive %q", st.name)
+		text := fmt.Sprintf("unknown directive %q", st.name)
+		if near := config.Nearest(st.name, slices.Sorted(maps.Keys(directives))); near != "" {
+			text += "; it is written " + near
+		}
+		r.errorf(st, "%s", text)
 	}
 }
 
