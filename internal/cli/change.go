@@ -44,8 +44,8 @@ func (c *command) down() *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
 		Short: "Stop weir and take its table away: packets are no longer balanced",
-		Long: `Stop the running weir and take away its services, connections and packet
-engine. Without a running weir, take away what one has left standing. Services
+		Long: `Stop the running weir and take away its services, connections, packet engine
+and neighbour entries. Without a running weir, take away what one has left standing. Services
 configured to stay (cleanstop=no) are kept if weir runs and can be asked.`,
 		Example: "  weir down",
 		Args:    cobra.NoArgs,
