@@ -14,11 +14,13 @@ import (
 type body interface {
 	name() string
 	enter(r *rig) error // make r's director a director
+	begin() error       // the rig is in another place
 	command(words []string) error
 	moved() error // the network changed
 	connections() ([]Connection, error)
 	destinations() ([]string, error)
 	counters() ([]string, error)
+	clear() error // empty the table
 	leave() error
 }
 
@@ -28,6 +30,8 @@ type ipvs struct{ r *rig }
 func (v *ipvs) name() string       { return "ip_vs" }
 func (v *ipvs) enter(r *rig) error { v.r = r; return nil }
 func (v *ipvs) moved() error       { return nil }
+func (v *ipvs) begin() error       { return nil }
+func (v *ipvs) clear() error       { return v.command([]string{"-C"}) }
 func (v *ipvs) leave() error       { return nil }
 
 func (v *ipvs) command(words []string) error {
@@ -56,6 +60,9 @@ func (v *ipvs) connections() (out []Connection, err error) {
 		if len(f) < 9 || f[0] == "Pro" {
 			continue
 		}
+		if !v.r.place.serves(v.address(f[3])) {
+			continue // left by an earlier scenario
+		}
 		left, err := strconv.Atoi(f[8])
 		if err != nil {
 			return nil, fmt.Errorf("ip_vs_conn: %q", line)
@@ -70,22 +77,23 @@ func (v *ipvs) connections() (out []Connection, err error) {
 // pair names an address and a port in hexadecimal.
 func (v *ipvs) pair(addr, port string) string {
 	n, err := strconv.ParseUint(port, 16, 16)
-	if err != nil {
-		return addr + ":" + port
+	if a := v.address(addr); err == nil && a.IsValid() {
+		return v.r.place.nameport(netip.AddrPortFrom(a, uint16(n)))
 	}
-	a, err := netip.ParseAddr(addr)
-	if b, bad := hex.DecodeString(addr); bad == nil && len(b) == 4 {
-		a, err = netip.AddrFrom4([4]byte(b)), nil
+	return addr + ":" + port
+}
+
+func (v *ipvs) address(s string) netip.Addr {
+	if b, err := hex.DecodeString(s); err == nil && len(b) == 4 {
+		return netip.AddrFrom4([4]byte(b))
 	}
-	if err != nil {
-		return addr + ":" + port
-	}
-	return v.r.place.nameport(netip.AddrPortFrom(a, uint16(n)))
+	a, _ := netip.ParseAddr(s) // not valid, then
+	return a
 }
 
 // destinations reads the table with the counts of connections.
 func (v *ipvs) destinations() ([]string, error) {
-	text, err := v.r.ipvsadm("-Ln")
+	text, err := v.r.ipvsadm("-Ln", "--nosort")
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +103,7 @@ func (v *ipvs) destinations() ([]string, error) {
 }
 
 func (v *ipvs) counters() ([]string, error) {
-	text, err := v.r.ipvsadm("-Ln", "--stats", "--exact")
+	text, err := v.r.ipvsadm("-Ln", "--nosort", "--stats", "--exact")
 	if err != nil {
 		return nil, err
 	}

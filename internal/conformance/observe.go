@@ -102,14 +102,14 @@ func (p Place) frames(all []Frame) (out []string) {
 	return out
 }
 
-// masked is a packet without what two kernels, or one kernel twice, may choose
-// freely: the identification of an IPv4 packet the director itself made, and
-// with it DF (RFC 6864 makes them go together), and the sequence number of its
-// answer to a SYN. The header checksum is kept true to itself.
+// masked is a packet without what one kernel chooses differently each time:
+// the identification of an ICMP packet of IPv4 that the director itself made,
+// and with it DF (RFC 6864 makes the two go together). The header checksum is
+// kept true to itself.
 func masked(b []byte) []byte {
 	b = slices.Clone(b)
 	h, ok := headers(b)
-	if !ok || h.badSum || b[0]>>4 != 4 || len(h.body) < 8 || !ownError(b, h) {
+	if !ok || h.badSum || b[0]>>4 != 4 || len(h.body) < 8 || !own(h) {
 		return b
 	}
 	n := len(b) - len(h.body)
@@ -119,11 +119,9 @@ func masked(b []byte) []byte {
 	return b
 }
 
-// ownError tells whether an ICMP error was made by the director: its hop count
-// is still whole.
-func ownError(b []byte, h header) bool {
-	return h.protocol == protoICMP && isError(h) && h.ttl == 64
-}
+// own tells whether an ICMP packet was made by the director: its hop count is
+// still whole.
+func own(h header) bool { return h.protocol == protoICMP && h.ttl == 64 }
 
 // diff is the shortest list of lines that are in one only ("-", "+"), with
 // those of both (" ") between them; nil if all are in both.

@@ -55,7 +55,7 @@ func (p Place) Addr(name string) (netip.Addr, error) {
 	case "vip2":
 		return pick([4]byte{172, 20 + hi, lo, 101}, six(0xa, 0x101))
 	case "director":
-		return pick([4]byte{10, 20 + hi, lo, 1}, six(0xc, 1))
+		return p.gateway(0), nil
 	case "local":
 		return pick([4]byte{10, 2, 0, 1}, netip.MustParseAddr("fd00:2::1"))
 	case "loop":
@@ -72,12 +72,21 @@ func (p Place) Addr(name string) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("no machine is called %q; there are client, client2 …, rs1 – rs%d, %s", name, reals, strings.Join(names, ", "))
 }
 
-// gateway is the director's address on a real server's wire.
+// gateway is the director's address on a real server's wire; that of the
+// clients has number 0.
 func (p Place) gateway(n int) netip.Addr {
 	if p.V6 {
 		return netip.AddrFrom16([16]byte{0xfd, 0, 0, 0xb, 0, byte(n), 15: 1})
 	}
 	return netip.AddrFrom4([4]byte{10, 1, byte(n), 1})
+}
+
+// router is the clients' way, and the network of all clients of all places.
+func (p Place) router() (netip.Addr, netip.Prefix) {
+	if p.V6 {
+		return netip.AddrFrom16([16]byte{0xfd, 0, 0, 0xb, 15: 2}), netip.MustParsePrefix("fd00:c::/32")
+	}
+	return netip.AddrFrom4([4]byte{10, 1, 0, 2}), netip.MustParsePrefix("10.16.0.0/12")
 }
 
 // numbered takes the number off a name; none is 1.
@@ -142,4 +151,14 @@ func (p Place) addrPort(s string) (netip.AddrPort, error) {
 
 func (p Place) nameport(a netip.AddrPort) string {
 	return p.Name(a.Addr()) + ":" + strconv.Itoa(int(a.Port()))
+}
+
+// serves tells whether a is one of the place's services.
+func (p Place) serves(a netip.Addr) bool {
+	for _, name := range []string{"vip", "vip2"} {
+		if vip, err := p.Addr(name); err == nil && vip == a {
+			return true
+		}
+	}
+	return false
 }

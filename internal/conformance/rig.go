@@ -17,12 +17,16 @@ import (
 // A rig is the director with its wires. What is at their other ends has no IP
 // stack: what a scenario sends is injected there, what the director sends is
 // caught there, and nobody else says a word.
+//
+// It is built once for each body and moves from place to place: what an
+// earlier scenario left has other addresses.
 type rig struct {
 	*lab.Lab
 	place    Place
 	director *lab.Host
 	outside  *lab.Host
 	wires    []wire
+	odd      []string // wires whose MTU was changed
 }
 
 type wire struct {
@@ -37,12 +41,12 @@ const (
 	etherLen = 14
 )
 
-func newRig(p Place) (r *rig, err error) {
+func newRig() (r *rig, err error) {
 	l, err := lab.New("oracle")
 	if err != nil {
 		return nil, err
 	}
-	r = &rig{Lab: l, place: p}
+	r = &rig{Lab: l}
 	if err = r.build(); err != nil {
 		r.Close()
 		return nil, err
@@ -91,23 +95,8 @@ func (r *rig) connect(i int, name string) error {
 	w := wire{name: name, inner: net.HardwareAddr{2, 0, 0, 0, byte(i), 1}, outer: net.HardwareAddr{2, 0, 0, 0, byte(i), 2}}
 	inner := lab.Port{Host: r.director, Name: "to-" + name, MAC: w.inner}
 	for _, v6 := range []bool{false, true} {
-		p := Place{r.place.Number, v6}
-		bits := map[bool]int{false: 24, true: 64}[v6]
-		if i == 0 {
-			a, _ := p.Addr("director")
-			inner.Addrs = append(inner.Addrs, netip.PrefixFrom(a, bits))
-		} else {
-			inner.Addrs = append(inner.Addrs, netip.PrefixFrom(p.gateway(i), bits))
-		}
-		for _, own := range []string{"vip", "vip2", "local"} {
-			a, err := p.Addr(own)
-			if err != nil {
-				return err
-			}
-			if err := r.director.Address("lo", netip.PrefixFrom(a, a.BitLen())); err != nil {
-				return err
-			}
-		}
+		a := Place{V6: v6}.gateway(i)
+		inner.Addrs = append(inner.Addrs, netip.PrefixFrom(a, map[bool]int{false: 24, true: 64}[v6]))
 	}
 	if err := r.Wire(inner, lab.Port{Host: r.outside, Name: name, MAC: w.outer}, lab.WireOptions{NoOffload: true}); err != nil {
 		return err
@@ -123,24 +112,60 @@ func (r *rig) connect(i int, name string) error {
 }
 
 // neighbours tells the director everybody's MAC address for good, so that it
-// never asks.
+// never asks, and that the clients of every place are behind one router.
 func (r *rig) neighbours() error {
 	var batch bytes.Buffer
 	for _, v6 := range []bool{false, true} {
-		p := Place{r.place.Number, v6}
-		for n := 1; n <= 32; n++ {
-			a, _ := p.Addr(fmt.Sprintf("client%d", n))
-			fmt.Fprintf(&batch, "neigh replace %s lladdr %s dev to-client nud permanent\n", a, r.wires[0].outer)
-		}
+		p := Place{V6: v6}
 		for n := 1; n <= reals; n++ {
 			a, _ := p.Addr(fmt.Sprintf("rs%d", n))
 			fmt.Fprintf(&batch, "neigh replace %s lladdr %s dev to-rs%d nud permanent\n", a, r.wires[n].outer, n)
 		}
+		router, clients := p.router()
+		fmt.Fprintf(&batch, "neigh replace %s lladdr %s dev to-client nud permanent\n", router, r.wires[0].outer)
+		fmt.Fprintf(&batch, "route add %s via %s\n", clients, router)
+		local, _ := p.Addr("local")
+		fmt.Fprintf(&batch, "address add %s dev lo\n", local)
 	}
+	return r.ip(&batch)
+}
+
+// enter moves the rig to a place.
+func (r *rig) enter(p Place) error {
+	r.place = p
+	return r.addresses("add")
+}
+
+// leave makes it what it was before.
+func (r *rig) leave() error {
+	for _, name := range r.odd {
+		if err := r.director.MTU("to-"+name, 1500); err != nil {
+			return err
+		}
+	}
+	r.odd = nil
+	return r.addresses("del")
+}
+
+// addresses gives the director those of the place's services, or takes them away.
+func (r *rig) addresses(verb string) error {
+	var batch bytes.Buffer
+	for _, name := range []string{"vip", "vip2"} {
+		a, err := r.place.Addr(name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&batch, "address %s %s/%d dev lo\n", verb, a, a.BitLen())
+	}
+	return r.ip(&batch)
+}
+
+func (r *rig) ip(batch *bytes.Buffer) error {
+	text := batch.String()
 	cmd := r.director.Command(context.Background(), "ip", "-batch", "-")
-	cmd.Stdin = &batch
+	cmd.Stdin = batch
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("neighbours: %w: %s", err, out)
+		return fmt.Errorf("ip: %w: %s\n%s", err, out, text)
 	}
 	return nil
 }

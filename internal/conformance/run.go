@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -12,46 +13,52 @@ import (
 // Observe runs every scenario on every body and writes an Observation for
 // each, one JSON value in a line. It is what happens inside the guest.
 func Observe(all []Scenario, to io.Writer) error {
-	bodies := []body{&ipvs{}, &engine{mode: ebpf.TC}, &engine{mode: ebpf.XDP}}
 	enc := json.NewEncoder(to)
-	for _, s := range all {
-		for _, b := range bodies {
-			if err := enc.Encode(observe(s, b)); err != nil {
-				return err
-			}
+	for _, b := range []body{&ipvs{}, &engine{mode: ebpf.TC}, &engine{mode: ebpf.XDP}} {
+		if err := observeAll(all, b, enc); err != nil {
+			return fmt.Errorf("%s: %w", b.name(), err)
 		}
 	}
 	return nil
 }
 
-func observe(s Scenario, b body) (o Observation) {
-	o = Observation{Scenario: s.Name, Body: b.name()}
-	r, err := newRig(s.Place)
+func observeAll(all []Scenario, b body, enc *json.Encoder) error {
+	r, err := newRig()
 	if err != nil {
-		o.Trouble = err.Error()
-		return o
+		return err
 	}
-	defer func() {
-		if err := r.Close(); err != nil && o.Trouble == "" {
+	defer r.Close()
+	if err := b.enter(r); err != nil {
+		return err
+	}
+	for _, s := range all {
+		o := Observation{Scenario: s.Name, Body: b.name()}
+		if err := o.run(s, r, b); err != nil {
 			o.Trouble = err.Error()
 		}
-	}()
-	if err := b.enter(r); err != nil {
-		o.Trouble = err.Error()
-		return o
+		if err := enc.Encode(o); err != nil {
+			return err
+		}
 	}
+	return b.leave()
+}
+
+func (o *Observation) run(s Scenario, r *rig, b body) error {
+	if err := r.enter(s.Place); err != nil {
+		return err
+	}
+	err := b.begin()
 	for _, st := range s.Steps {
-		seen, err := r.step(st, b)
 		if err != nil {
-			o.Trouble = fmt.Sprintf("line %d: %v", st.Line, err)
 			break
+		}
+		var seen Seen
+		if seen, err = r.step(st, b); err != nil {
+			err = fmt.Errorf("line %d: %w", st.Line, err)
 		}
 		o.Steps = append(o.Steps, seen)
 	}
-	if err := b.leave(); err != nil && o.Trouble == "" {
-		o.Trouble = err.Error()
-	}
-	return o
+	return errors.Join(err, b.clear(), r.leave())
 }
 
 func (r *rig) step(st Step, b body) (seen Seen, err error) {
@@ -62,6 +69,7 @@ func (r *rig) step(st Step, b body) (seen Seen, err error) {
 		time.Sleep(st.Wait)
 		return seen, nil
 	case st.Link != "":
+		r.odd = append(r.odd, st.Link)
 		if err := r.director.MTU("to-"+st.Link, st.MTU); err != nil {
 			return seen, err
 		}

@@ -91,6 +91,11 @@ func edit(s *lvs.Service, verb string, o map[string]string) error {
 		return err
 	}
 	i := slices.IndexFunc(s.Destinations, func(d lvs.Destination) bool { return d.Addr == addr })
+	if o["-m"] == "" && verb != "-d" {
+		// Only masq can change the port; ipvsadm writes the service's own.
+		addr = netip.AddrPortFrom(addr.Addr(), s.Key.Addr.Port())
+		i = slices.IndexFunc(s.Destinations, func(d lvs.Destination) bool { return d.Addr == addr })
+	}
 	if (i < 0) != (verb == "-a") {
 		return fmt.Errorf("%s: destination %s is there: %v", verb, addr, i >= 0)
 	}

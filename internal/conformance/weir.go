@@ -13,8 +13,7 @@ import (
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
-// engine is weir's packet engine. It is opened once and carried from one rig
-// to the next, because to load it takes longer than most scenarios.
+// engine is weir's packet engine.
 type engine struct {
 	mode  ebpf.Mode
 	plane *ebpf.Plane
@@ -27,16 +26,13 @@ func (e *engine) name() string { return "weir " + string(e.mode) }
 func (e *engine) enter(r *rig) (err error) {
 	e.r, e.table = r, make(table)
 	return r.director.Do(func() error {
-		if e.plane == nil {
-			log := slog.New(slog.DiscardHandler)
-			o := ebpf.Options{Mode: e.mode, Connections: 65536, HalfOpen: 16384, Services: 4096, Destinations: 16384}
-			if e.plane, err = ebpf.Open(o, log); err != nil {
-				return err
-			}
-		}
-		return e.reach()
+		o := ebpf.Options{Mode: e.mode, Connections: 65536, HalfOpen: 16384, Services: 4096, Destinations: 16384}
+		e.plane, err = ebpf.Open(o, slog.New(slog.DiscardHandler))
+		return err
 	})
 }
+
+func (e *engine) begin() error { return e.moved() }
 
 // reach tells the engine its network, as the network watcher would.
 func (e *engine) reach() error {
@@ -93,13 +89,11 @@ func (e *engine) command(words []string) error {
 
 func (e *engine) connections() (out []Connection, err error) {
 	p := e.r.place
-	vip, _ := p.Addr("vip")
-	vip2, _ := p.Addr("vip2")
 	for c, err := range e.plane.Connections(context.Background(), lvs.ConnectionFilter{}) {
 		if err != nil {
 			return nil, err
 		}
-		if a := c.Virtual.Addr(); a != vip && a != vip2 {
+		if !p.serves(c.Virtual.Addr()) {
 			continue // left by an earlier scenario
 		}
 		out = append(out, Connection{Left: int(c.Expires.Seconds()), What: fmt.Sprintf("%s %s %s %s %s", strings.ToUpper(c.Protocol.String()),
@@ -151,14 +145,6 @@ func (e *engine) counters() ([]string, error) {
 	})
 }
 
-// leave takes the engine out of the rig; it lives on without interfaces.
-func (e *engine) leave() error {
-	return e.r.director.Do(func() error {
-		for k := range e.table {
-			if err := e.plane.Drop(context.Background(), k); err != nil {
-				return err
-			}
-		}
-		return e.plane.Reach(context.Background(), lvs.Network{})
-	})
-}
+func (e *engine) clear() error { return e.command([]string{"-C"}) }
+
+func (e *engine) leave() error { return e.plane.Close() }
