@@ -9,8 +9,8 @@ import (
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
-// A counter's row in docs/packet.md begins with its name.
-var verdictRow = regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|")
+// A counter's row in docs/packet.md begins with its name and its fate.
+var verdictRow = regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| ([a-z]+)")
 
 // TestEveryVerdictIsInTheDocumentation holds docs/packet.md against the
 // engine: a counter nobody explains is of no use at 3 a.m., and neither is an
@@ -21,8 +21,10 @@ func TestEveryVerdictIsInTheDocumentation(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rows []string
+	fates := map[string]string{}
 	for _, m := range verdictRow.FindAllSubmatch(page, -1) {
 		rows = append(rows, string(m[1]))
+		fates[string(m[1])] = string(m[2])
 	}
 	for n, v := range verdictNames {
 		switch {
@@ -31,6 +33,8 @@ func TestEveryVerdictIsInTheDocumentation(t *testing.T) {
 			t.Errorf("verdict %d has no name or no help", n)
 		case !slices.Contains(rows, v.Name):
 			t.Errorf("%q has no row in docs/packet.md", v.Name)
+		case fates[v.Name] != v.Fate || v.Drop != (v.Fate == lvs.Dropped):
+			t.Errorf("%q is %s in docs/packet.md, and %s here (drop %v)", v.Name, fates[v.Name], v.Fate, v.Drop)
 		}
 	}
 	for i, name := range rows {

@@ -5,11 +5,11 @@ import "github.com/weir-lb/weir/internal/lvs"
 // verdictNames are the fates of packets by their numbers in verdict.h, with
 // what an operator should think when one rises. docs/packet.md says more.
 var verdictNames = [engineVerdictV_COUNT]lvs.PacketVerdict{
-	engineVerdictV_NOT_OURS:       {Name: "not-ours", Fate: lvs.Passed, Help: "passed on: neither to a service nor from a real server"},
-	engineVerdictV_MALFORMED:      {Name: "malformed", Fate: lvs.Passed, Help: "passed on: headers do not fit the packet; the stack drops it"},
-	engineVerdictV_NO_SERVICE:     {Name: "no-service", Fate: lvs.Passed, Help: "passed on: to a service's address, but not to a service"},
-	engineVerdictV_NOT_OPENING:    {Name: "not-opening", Fate: lvs.Passed, Help: "passed on: of no known connection, and cannot open one; the stack answers TCP with RST"},
-	engineVerdictV_DEFERRED:       {Name: "deferred", Fate: lvs.Passed, Help: "passed on: the stack answers it itself, mostly a hop count that ends here"},
+	engineVerdictV_NOT_OURS:       {Name: "not-ours", Fate: lvs.Passed, Help: "neither to a service nor from a real server"},
+	engineVerdictV_MALFORMED:      {Name: "malformed", Fate: lvs.Passed, Help: "headers do not fit the packet; the stack drops it"},
+	engineVerdictV_NO_SERVICE:     {Name: "no-service", Fate: lvs.Passed, Help: "to a service's address, but not to a service"},
+	engineVerdictV_NOT_OPENING:    {Name: "not-opening", Fate: lvs.Passed, Help: "of no known connection, and cannot open one; the stack answers TCP with RST"},
+	engineVerdictV_DEFERRED:       {Name: "deferred", Fate: lvs.Passed, Help: "the stack answers it itself, mostly a hop count that ends here"},
 	engineVerdictV_FORWARDED:      {Name: "forwarded", Fate: lvs.Sent, Help: "requests sent to real servers"},
 	engineVerdictV_LOCAL:          {Name: "local", Fate: lvs.Sent, Help: "requests given to the director itself"},
 	engineVerdictV_REPLIED:        {Name: "replied", Fate: lvs.Sent, Help: "answers of real servers sent to clients"},
@@ -22,7 +22,7 @@ var verdictNames = [engineVerdictV_COUNT]lvs.PacketVerdict{
 	engineVerdictV_TABLE_FULL:     {Name: "table-full", Fate: lvs.Dropped, Drop: true, Help: "no room for a new connection; raise engine.connections"},
 	engineVerdictV_NO_ROUTE:       {Name: "no-route", Fate: lvs.Dropped, Drop: true, Help: "no route to the real server, or back to the client"},
 	engineVerdictV_FORWARDING_OFF: {Name: "forwarding-off", Fate: lvs.Dropped, Drop: true, Help: "answers cannot be routed: set net.ipv4.ip_forward (net.ipv6.conf.all.forwarding) to 1"},
-	engineVerdictV_FRAGMENT_LOST:  {Name: "fragment-lost", Fate: lvs.Passed, Help: "passed on: a later fragment that came before its first one"},
+	engineVerdictV_FRAGMENT_LOST:  {Name: "fragment-lost", Fate: lvs.Passed, Help: "a later fragment that came before its first one"},
 	engineVerdictV_LOOPBACK:       {Name: "loopback", Fate: lvs.Dropped, Drop: true, Help: "masquerading to a loopback address for another host cannot work; use gate, or an address of the director"},
 	engineVerdictV_ICMP_LIMITED:   {Name: "icmp-limited", Fate: lvs.Dropped, Drop: true, Help: "dropped without the ICMP answer: more than 1,000 a second on one processor"},
 	engineVerdictV_HELPER:         {Name: "helper-failed", Fate: lvs.Dropped, Drop: true, Help: "the kernel refused to change the packet; memory is short"},
