@@ -189,20 +189,21 @@ func TestPaths(t *testing.T) {
 	})
 	back := n.Links[1]
 	lo := 1
-	through := func(via string, mtu int) lvs.Path {
-		return lvs.Path{Link: back.Index, Via: netip.MustParseAddr(via), MAC: realMAC, Source: back.MAC, MTU: mtu}
+	through := func(via string, mtu int, from string) lvs.Path {
+		return lvs.Path{Link: back.Index, Via: netip.MustParseAddr(via), MAC: realMAC, Source: back.MAC, MTU: mtu,
+			From: netip.MustParseAddr(from)}
 	}
-	local := func(addr string) lvs.Path {
-		return lvs.Path{Local: true, Link: lo, Via: netip.MustParseAddr(addr), MTU: 65536}
+	local := func(addr, from string) lvs.Path {
+		return lvs.Path{Local: true, Link: lo, Via: netip.MustParseAddr(addr), MTU: 65536, From: netip.MustParseAddr(from)}
 	}
 	want := map[string]lvs.Path{
-		"10.2.0.2": through("10.2.0.2", 1400),
-		"10.3.0.7": through("10.2.0.2", 1400),
-		"10.4.0.7": through("fd02::2", 1280),
-		"fd02::2":  through("fd02::2", 1400),
-		"fd03::7":  through("fd02::2", 1400),
-		"10.1.0.1": local("10.1.0.1"), "fd02::1": local("fd02::1"),
-		"127.0.0.1": local("127.0.0.1"), "127.9.9.9": local("127.9.9.9"), "::1": local("::1"),
+		"10.2.0.2": through("10.2.0.2", 1400, "10.2.0.1"),
+		"10.3.0.7": through("10.2.0.2", 1400, "10.2.0.1"),
+		"10.4.0.7": through("fd02::2", 1280, "10.2.0.1"),
+		"fd02::2":  through("fd02::2", 1400, "fd02::1"),
+		"fd03::7":  through("fd02::2", 1400, "fd02::1"),
+		"10.1.0.1": local("10.1.0.1", "10.1.0.1"), "fd02::1": local("fd02::1", "fd02::1"),
+		"127.0.0.1": local("127.0.0.1", "127.0.0.1"), "127.9.9.9": local("127.9.9.9", "127.0.0.1"), "::1": local("::1", "::1"),
 	}
 	for _, addr := range all {
 		if got := n.Paths[netip.MustParseAddr(addr)]; got != want[addr] {

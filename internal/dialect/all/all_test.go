@@ -61,7 +61,7 @@ func TestReadRefuses(t *testing.T) {
 // TestReadCutsWishKeeps: the director gets what is carried out, a conversion
 // gets everything.
 func TestReadCutsWishKeeps(t *testing.T) {
-	text := []byte("virtual=192.0.2.1:80\n\treal=10.0.0.1:80 masq\n\tpersistent=60\n\tscheduler=sh\nvirtual=3\n\treal=10.0.0.1 masq\n")
+	text := []byte("virtual=192.0.2.1:80\n\treal=10.0.0.1:80 masq\n\tpersistent=60\n\tscheduler=lblc\nvirtual=3\n\treal=10.0.0.1 masq\n")
 	cut, problems := Read("f", text, "", dialect.Names{})
 	if problems.Err() != nil || len(cut.Services) != 1 || cut.Services[0].Persistence.Timeout != 0 || cut.Services[0].Scheduler != "wlc" {
 		t.Errorf("not cut: %+v %v", cut.Services, problems)
@@ -70,7 +70,7 @@ func TestReadCutsWishKeeps(t *testing.T) {
 		t.Errorf("too few warnings: %v", problems.Warnings())
 	}
 	wish, problems := Wish("f", text, "", dialect.Names{})
-	if problems.Err() != nil || len(wish.Services) != 2 || wish.Services[0].Persistence.Timeout != 60 || wish.Services[0].Scheduler != "sh" {
+	if problems.Err() != nil || len(wish.Services) != 2 || wish.Services[0].Persistence.Timeout != 60 || wish.Services[0].Scheduler != "lblc" {
 		t.Errorf("not kept: %+v %v", wish.Services, problems)
 	}
 }
