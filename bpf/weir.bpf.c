@@ -34,7 +34,7 @@ static __always_inline bool for_us(const struct packet *p)
 		return true; /* a made-up packet comes from nowhere */
 	eth = packet_at(p, 0, sizeof(*eth));
 	port = bpf_map_lookup_elem(&ports, &in);
-	return eth && port && !__builtin_memcmp(eth->h_dest, port->mac, ETH_ALEN);
+	return eth && port && (port->flags & PORT_ATTACHED) && !__builtin_memcmp(eth->h_dest, port->mac, ETH_ALEN);
 }
 
 /* A packet that arrived. */

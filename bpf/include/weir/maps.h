@@ -30,14 +30,7 @@ struct {
 	__type(value, __u32);
 } service_ids SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32);
-	__type(value, struct port);
-} ports SEC(".maps");
-
+ARRAY(ports, port, PORTS, 0);
 ARRAY(services, service, 1, BPF_F_MMAPABLE);
 ARRAY(sets, set, 1, BPF_F_MMAPABLE);
 ARRAY(slots, slot, 1, BPF_F_MMAPABLE);

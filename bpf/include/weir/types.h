@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 5
+#define WEIR_LAYOUT 6
 
 struct addr {
 	__be32 w[4];
@@ -144,7 +144,11 @@ struct nexthop {
 
 /* --- interfaces ------------------------------------------------------------ */
 
+/* Interfaces by number. XDP leaves packets of higher ones to tc. */
+#define PORTS 65536
+
 #define PORT_XDP_SEND 0x01 /* takes packets sent from XDP */
+#define PORT_ATTACHED 0x02 /* weir hangs on it */
 
 struct port {
 	__u8 mac[6];

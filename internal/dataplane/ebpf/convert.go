@@ -78,7 +78,10 @@ const (
 	nexthopV6
 )
 
-const portXDPSend = 1
+const (
+	portXDPSend = 1 << iota
+	portAttached
+)
 
 // destination makes a destination's entry. Where it is and how it is reached
 // comes with the path.

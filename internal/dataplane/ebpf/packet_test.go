@@ -107,7 +107,7 @@ func TestXDPLeavesToTC(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)
 			r.plane.links[loopback] = lvs.Link{Index: loopback, XDPSend: true}
-			if err := r.plane.write("ports", uint32(loopback), enginePort{Flags: portXDPSend}); err != nil {
+			if err := r.plane.write("ports", uint32(loopback), enginePort{Flags: portXDPSend | portAttached}); err != nil {
 				t.Fatal(err)
 			}
 			tt.prepare(r)

@@ -115,11 +115,11 @@ func (p *Plane) setLinks(links []lvs.Link) error {
 }
 
 func (p *Plane) setLink(l lvs.Link, xdp, attached bool) error {
-	port := enginePort{Mac: l.MAC}
+	port := enginePort{Mac: l.MAC, Flags: portAttached}
 	if l.XDPSend {
-		port.Flags = portXDPSend
+		port.Flags |= portXDPSend
 	}
-	if err := p.write("ports", uint32(l.Index), port); err != nil {
+	if err := p.writePort(l, port); err != nil {
 		return err
 	}
 	if attached {
@@ -132,10 +132,19 @@ func (p *Plane) setLink(l lvs.Link, xdp, attached bool) error {
 	return nil
 }
 
+// writePort tells XDP about an interface. One whose number is too high for the
+// array has its packets handled by tc.
+func (p *Plane) writePort(l lvs.Link, port enginePort) error {
+	if uint32(l.Index) >= p.engine.maps["ports"].MaxEntries() {
+		return nil
+	}
+	return p.write("ports", uint32(l.Index), port)
+}
+
 // dropLink leaves an interface that is gone or was narrowed away.
 func (p *Plane) dropLink(l lvs.Link) error {
 	p.log.Info("interface left", "interface", l.Name)
-	return errors.Join(detach(l.Index), p.erase("ports", uint32(l.Index)))
+	return errors.Join(detach(l.Index), p.writePort(l, enginePort{}))
 }
 
 // refilter brings the filter in front of all look-ups in line with the table.
