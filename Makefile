@@ -50,7 +50,7 @@ generate:
 	go generate ./internal/dataplane/ebpf
 
 bench:
-	go test -run '^$$' -bench . ./internal/dataplane/ebpf
+	go test -run '^$$' -bench . -benchtime 200x ./internal/dataplane/ebpf
 
 fuzz:
 	go test ./internal/dataplane/ebpf -run TestFuzzPackets -fuzzpackets=10000000 -timeout 2h
