@@ -1,12 +1,20 @@
-# Reads the output of go test -v: prints one line for each package, everything
-# a package that failed has said, and at the end what was skipped and why.
+# Reads the output of go test -v: prints one line for each package, what the
+# tests that failed have said, and at the end what was skipped and why.
 
-/^=== (RUN|PAUSE|CONT|NAME)/ { text = text $0 "\n"; next }
+/^=== / { test = $3; next }
+/^ *--- PASS: / { next }
 
 /^ *--- SKIP: / {
-	reason = last
-	sub(/^ *[^ ]*_test\.go:[0-9]*: |^ *[^ ]*\.go:[0-9]*: /, "", reason)
-	skipped[++skips] = $3 ": " reason
+	top = $3
+	sub(/\/.*/, "", top)
+	why = said[$3]
+	sub(/^ *[^ ]*\.go:[0-9]*: /, "", why)
+	if (!(why in skipped))
+		reasons[++n] = why
+	if (!((why, top) in seen))
+		skipped[why] = skipped[why] " " top
+	seen[why, top] = 1
+	next
 }
 
 /^(ok|FAIL)[ \t]+[^ \t]/ {
@@ -14,16 +22,17 @@
 		printf "%s", text
 	print
 	fflush()
-	text = last = ""
+	text = ""
+	split("", said)
 	next
 }
 
 /^\?/ { next }
-{ text = text $0 "\n"; last = $0 }
+{ text = text $0 "\n"; said[test] = $0 }
 
 END {
 	# What belongs to no package: the go command's own complaints.
 	printf "%s", text
-	for (i = 1; i <= skips; i++)
-		print "skipped " skipped[i]
+	for (i = 1; i <= n; i++)
+		print "skipped, " reasons[i] ":" skipped[reasons[i]]
 }
