@@ -13,7 +13,7 @@ VERSION := $(shell git describe --tags --dirty 2>/dev/null || git describe --alw
 KERNEL := /(guest|conformance|lab|netif|dataplane/ebpf|demo)(/|$$)
 RESULTS := 2>&1 | awk -f tools/results.awk
 
-.PHONY: build demo test test-root packages lint generated race kernel docs generate bench fuzz clean
+.PHONY: build demo test test-root packages vet lint generated race kernel docs generate bench fuzz clean
 
 build:
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o weir ./cmd/weir
@@ -21,17 +21,20 @@ build:
 demo: build
 	./weir demo
 
-test: packages lint generated docs race kernel
+test: packages vet generated docs race kernel
 
 test-root: test
 
 packages:
 	tools/debian-packages
 
-lint:
+vet:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w $$unformatted"; exit 1; fi
 	go vet ./...
+
+lint: vet
+	go tool -modfile=tools/lint.mod staticcheck ./...
 
 generated:
 	tools/generated
