@@ -348,11 +348,11 @@ func TestGoneAndBackBeforeTheMonitorLooksIsNew(t *testing.T) {
 		time.Sleep(time.Second)
 		r.want("first answers", "0s 10.0.0.1:80 up", "500ms 10.0.0.2:80 up")
 		r.set(b80, "dead", 0)
-		r.within = func() { // the monitor is busy telling
+		r.whileTelling(func() {
 			r.Set(both[1:])
 			r.Set(both)
 			r.Set(both)
-		}
+		})
 		time.Sleep(20 * time.Second)
 		r.want("what is new and what has changed", "5s 10.0.0.2:80 down dead", "0s 10.0.0.1:80 up")
 		time.Sleep(time.Minute)

@@ -49,6 +49,13 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
+// whileTelling has do done once, while the monitor is busy telling a verdict.
+func (r *rig) whileTelling(do func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.within = do
+}
+
 func (r *rig) hearVerdict(v lvs.Verdict) {
 	r.mu.Lock()
 	if do := r.within; do != nil {
