@@ -15,7 +15,7 @@ type body interface {
 	name() string
 	enter(r *rig) error // make r's director a director
 	begin() error       // the rig is in another place
-	command(words []string) error
+	command(lines []string) error
 	moved() error // the network changed
 	connections() ([]Connection, error)
 	destinations() ([]string, error)
@@ -34,8 +34,8 @@ func (v *ipvs) begin() error       { return nil }
 func (v *ipvs) clear() error       { return v.command([]string{"-C"}) }
 func (v *ipvs) leave() error       { return nil }
 
-func (v *ipvs) command(words []string) error {
-	_, err := v.r.ipvsadm(words...)
+func (v *ipvs) command(lines []string) error {
+	_, err := v.r.ipvsadm(strings.Join(lines, "\n")+"\n", "-R")
 	return err
 }
 
@@ -91,30 +91,40 @@ func (v *ipvs) address(s string) netip.Addr {
 	return a
 }
 
-// destinations reads the table with the counts of connections.
+// destinations reads /proc/net/ip_vs: "TCP  AC140164:0050 rr" and
+// "  -> 0A010109:0050      Masq    1      0          0".
 func (v *ipvs) destinations() ([]string, error) {
-	text, err := v.r.ipvsadm("-Ln", "--nosort")
+	text, err := v.read("ip_vs")
 	if err != nil {
 		return nil, err
 	}
-	return v.r.place.listing(text, 6, func(f []string) string {
+	return listing(text, 6, v.hexPair, func(f []string) string {
 		return fmt.Sprintf("%s %s weight=%s active=%s inactive=%s", f[1], f[2], f[3], f[4], f[5])
 	}), nil
 }
 
+// hexPair names "AC140164:0050" and "[fd00:…]:0050".
+func (v *ipvs) hexPair(s string) string {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return s
+	}
+	return v.pair(strings.Trim(s[:i], "[]"), s[i+1:])
+}
+
 func (v *ipvs) counters() ([]string, error) {
-	text, err := v.r.ipvsadm("-Ln", "--nosort", "--stats", "--exact")
+	text, err := v.r.ipvsadm("", "-Ln", "--nosort", "--stats", "--exact")
 	if err != nil {
 		return nil, err
 	}
-	return v.r.place.listing(text, 7, func(f []string) string {
+	return listing(text, 7, v.r.place.named, func(f []string) string {
 		return fmt.Sprintf("%s conns=%s in=%s/%s out=%s/%s", f[1], f[2], f[3], f[5], f[4], f[6])
 	}), nil
 }
 
-// listing writes the destinations of an ipvsadm listing down, each with its
+// listing writes the destinations of the kernel's listing down, each with its
 // service before it; services sorted.
-func (p Place) listing(text string, fields int, show func([]string) string) (out []string) {
+func listing(text string, fields int, named func(string) string, show func([]string) string) (out []string) {
 	services := make(map[string][]string)
 	var order []string
 	service := ""
@@ -122,10 +132,10 @@ func (p Place) listing(text string, fields int, show func([]string) string) (out
 		f := strings.Fields(line)
 		switch {
 		case len(f) >= 2 && (f[0] == "TCP" || f[0] == "UDP" || f[0] == "SCTP"):
-			service = f[0] + " " + p.named(f[1])
+			service = f[0] + " " + named(f[1])
 			order = append(order, service)
 		case len(f) >= fields && f[0] == "->" && f[1] != "RemoteAddress:Port":
-			f[1] = p.named(f[1])
+			f[1] = named(f[1])
 			services[service] = append(services[service], show(f))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // An Observation is what one body made of a scenario.
@@ -18,6 +19,7 @@ type Observation struct {
 
 // Seen is what followed one step.
 type Seen struct {
+	At           time.Duration // since the scenario began, when the step was done
 	Frames       []Frame
 	Connections  []Connection
 	Destinations []string // one line each, services sorted, destinations in list order
@@ -48,7 +50,7 @@ func Compare(s Scenario, a, b Observation) string {
 			fmt.Fprintf(&out, "line %d was not reached\n", st.Line)
 			break
 		}
-		la, lb := s.Place.lines(a.Steps[i], b.Steps[i])
+		la, lb := s.Place.lines(a.Steps[i], b.Steps[i], tolerance(a.Steps[:i+1], b.Steps[:i+1]))
 		if d := diff(la, lb); len(d) > 0 {
 			fmt.Fprintf(&out, "line %d: %s\n", st.Line, st.Text)
 			for _, l := range d {
@@ -59,9 +61,20 @@ func Compare(s Scenario, a, b Observation) string {
 	return out.String()
 }
 
-// lines writes both down. Timers that agree within a second are written alike,
-// and so are packets of equal bytes; where only bytes differ they are shown.
-func (p Place) lines(a, b Seen) (la, lb []string) {
+// tolerance is how many seconds timers looked at in the last step may differ:
+// one, and as many as one body took longer from some step to this one.
+func tolerance(a, b []Seen) int {
+	last, most := len(a)-1, time.Duration(0)
+	for i := range a {
+		d := (a[last].At - a[i].At) - (b[last].At - b[i].At)
+		most = max(most, d, -d)
+	}
+	return 1 + int(most.Round(time.Second)/time.Second)
+}
+
+// lines writes both down. Timers that agree are written alike, and so are
+// packets of equal bytes; where only bytes differ they are shown.
+func (p Place) lines(a, b Seen, tolerance int) (la, lb []string) {
 	la, lb = p.frames(a.Frames), p.frames(b.Frames)
 	if slices.Equal(la, lb) {
 		for i := range a.Frames {
@@ -82,7 +95,7 @@ func (p Place) lines(a, b Seen) (la, lb []string) {
 	}
 	for _, c := range b.Connections {
 		n, there := left[c.What]
-		if !there || max(n-c.Left, c.Left-n) > 1 {
+		if !there || max(n-c.Left, c.Left-n) > tolerance {
 			n = c.Left
 			if there && (n+4)/5 == (left[c.What]+4)/5 {
 				n += 5 // different, and must look so

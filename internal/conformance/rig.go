@@ -37,11 +37,21 @@ type wire struct {
 }
 
 const (
-	quiet    = 8 * time.Millisecond // nothing more comes after this
+	quiet    = 25 * time.Millisecond // nothing comes after this
+	another  = 4 * time.Millisecond  // no second packet comes after this
 	etherLen = 14
 )
 
-func newRig() (r *rig, err error) {
+func newRig() (*rig, error) {
+	// A kernel under load may say that a list changed while it was read.
+	r, err := tryRig()
+	for again := 0; err != nil && again < 3; again++ {
+		r, err = tryRig()
+	}
+	return r, err
+}
+
+func tryRig() (r *rig, err error) {
 	l, err := lab.New("oracle")
 	if err != nil {
 		return nil, err
@@ -133,7 +143,7 @@ func (r *rig) neighbours() error {
 // enter moves the rig to a place.
 func (r *rig) enter(p Place) error {
 	r.place = p
-	return r.addresses("add")
+	return r.addresses(r.director.Address)
 }
 
 // leave makes it what it was before.
@@ -144,20 +154,21 @@ func (r *rig) leave() error {
 		}
 	}
 	r.odd = nil
-	return r.addresses("del")
+	return r.addresses(r.director.Unaddress)
 }
 
 // addresses gives the director those of the place's services, or takes them away.
-func (r *rig) addresses(verb string) error {
-	var batch bytes.Buffer
+func (r *rig) addresses(do func(string, netip.Prefix) error) error {
 	for _, name := range []string{"vip", "vip2"} {
 		a, err := r.place.Addr(name)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&batch, "address %s %s/%d dev lo\n", verb, a, a.BitLen())
+		if err := do("lo", netip.PrefixFrom(a, a.BitLen())); err != nil {
+			return err
+		}
 	}
-	return r.ip(&batch)
+	return nil
 }
 
 func (r *rig) ip(batch *bytes.Buffer) error {
@@ -238,6 +249,7 @@ func (r *rig) catch(patience time.Duration) (out []Frame) {
 			}
 			if f, ok := w.frame(buf[:n]); ok {
 				out = append(out, f)
+				patience = min(patience, another)
 			}
 		}
 	}
@@ -272,8 +284,10 @@ func (r *rig) links() []string {
 	return all
 }
 
-func (r *rig) ipvsadm(args ...string) (string, error) {
-	out, err := r.director.Command(context.Background(), "ipvsadm", args...).CombinedOutput()
+func (r *rig) ipvsadm(stdin string, args ...string) (string, error) {
+	cmd := r.director.Command(context.Background(), "ipvsadm", args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("ipvsadm %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
 	}

@@ -5,24 +5,55 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-lb/weir/internal/dataplane/ebpf"
 )
 
+// shards is how many directors of each body work side by side: most of the
+// time is spent waiting for the kernel's clocks.
+const shards = 2
+
 // Observe runs every scenario on every body and writes an Observation for
-// each, one JSON value in a line. It is what happens inside the guest.
+// each, one JSON value in a line, in no order. It is what happens inside the
+// guest.
 func Observe(all []Scenario, to io.Writer) error {
-	enc := json.NewEncoder(to)
-	for _, b := range []body{&ipvs{}, &engine{mode: ebpf.TC}, &engine{mode: ebpf.XDP}} {
-		if err := observeAll(all, b, enc); err != nil {
-			return fmt.Errorf("%s: %w", b.name(), err)
+	w := &writer{enc: json.NewEncoder(to)}
+	var group errgroup.Group
+	bodies := func() []body { return []body{&ipvs{}, &engine{mode: ebpf.TC}, &engine{mode: ebpf.XDP}} }
+	for shard := range shards {
+		var part []Scenario
+		for i := shard; i < len(all); i += shards {
+			part = append(part, all[i])
+		}
+		for _, b := range bodies() {
+			group.Go(func() error {
+				if err := observe(part, b, w); err != nil {
+					return fmt.Errorf("%s: %w", b.name(), err)
+				}
+				return nil
+			})
 		}
 	}
-	return nil
+	return group.Wait()
 }
 
-func observeAll(all []Scenario, b body, enc *json.Encoder) error {
+// A writer lets several write whole lines.
+type writer struct {
+	mu  sync.Mutex
+	enc *json.Encoder
+}
+
+func (w *writer) write(o Observation) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.enc.Encode(o)
+}
+
+func observe(part []Scenario, b body, w *writer) error {
 	r, err := newRig()
 	if err != nil {
 		return err
@@ -31,12 +62,12 @@ func observeAll(all []Scenario, b body, enc *json.Encoder) error {
 	if err := b.enter(r); err != nil {
 		return err
 	}
-	for _, s := range all {
+	for _, s := range part {
 		o := Observation{Scenario: s.Name, Body: b.name()}
 		if err := o.run(s, r, b); err != nil {
 			o.Trouble = err.Error()
 		}
-		if err := enc.Encode(o); err != nil {
+		if err := w.write(o); err != nil {
 			return err
 		}
 	}
@@ -48,14 +79,26 @@ func (o *Observation) run(s Scenario, r *rig, b body) error {
 		return err
 	}
 	err := b.begin()
-	for _, st := range s.Steps {
+	began := time.Now()
+	var commands []string // in a row are carried out at once
+	for i, st := range s.Steps {
 		if err != nil {
 			break
 		}
 		var seen Seen
-		if seen, err = r.step(st, b); err != nil {
+		if st.Command != "" {
+			commands = append(commands, st.Command)
+			if i+1 == len(s.Steps) || s.Steps[i+1].Command == "" {
+				err = b.command(commands)
+				commands = nil
+			}
+		} else {
+			seen, err = r.step(st, b)
+		}
+		if err != nil {
 			err = fmt.Errorf("line %d: %w", st.Line, err)
 		}
+		seen.At = time.Since(began)
 		o.Steps = append(o.Steps, seen)
 	}
 	return errors.Join(err, b.clear(), r.leave())
@@ -63,8 +106,6 @@ func (o *Observation) run(s Scenario, r *rig, b body) error {
 
 func (r *rig) step(st Step, b body) (seen Seen, err error) {
 	switch {
-	case st.Command != nil:
-		return seen, b.command(st.Command)
 	case st.Wait > 0:
 		time.Sleep(st.Wait)
 		return seen, nil

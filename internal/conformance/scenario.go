@@ -24,7 +24,7 @@ type Step struct {
 	Line    int
 	Text    string
 	Packets []Packet      // to be sent, one after the other
-	Command []string      // of ipvsadm
+	Command string        // of ipvsadm
 	Look    bool          // at connections and destinations
 	Stats   bool          // at counters
 	Wait    time.Duration // for time to pass
@@ -198,7 +198,7 @@ func (p Place) packets(text string) (out []Packet, err error) {
 }
 
 // command gives the names in a line of ipvsadm's their addresses.
-func (p Place) command(text string) ([]string, error) {
+func (p Place) command(text string) (string, error) {
 	words := strings.Fields(text)
 	for i := 1; i < len(words); i++ {
 		if !slices.Contains([]string{"-t", "-u", "-r", "--sctp-service"}, words[i-1]) {
@@ -206,9 +206,9 @@ func (p Place) command(text string) ([]string, error) {
 		}
 		a, err := p.addrPort(words[i])
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		words[i] = a.String()
 	}
-	return words, nil
+	return strings.Join(words, " "), nil
 }

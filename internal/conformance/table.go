@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/weir-lb/weir/internal/lvs"
 )
@@ -17,6 +18,8 @@ type change struct {
 	service lvs.Service
 	gone    bool
 }
+
+var schedFlags = map[string]uint8{"sh-fallback": 1, "mh-fallback": 1, "sh-port": 2, "mh-port": 2}
 
 // words of ipvsadm's that take a value.
 var withValue = []string{"-t", "-u", "-r", "-s", "-w", "-x", "-y", "-p", "-b"}
@@ -80,6 +83,10 @@ func edit(s *lvs.Service, verb string, o map[string]string) error {
 		s.Scheduler = lvs.WLC
 		if name, ok := o["-s"]; ok {
 			s.Scheduler = lvs.Scheduler(name)
+		}
+		s.SchedFlags = 0
+		for word := range strings.SplitSeq(o["-b"], ",") {
+			s.SchedFlags |= schedFlags[word]
 		}
 		return nil
 	case "-a", "-e", "-d":

@@ -59,7 +59,7 @@ func (e *engine) reach() error {
 				return err
 			}
 			l := n.Links[w]
-			n.Paths[a] = lvs.Path{Link: l.Index, Via: a, MAC: [6]byte(e.r.wires[w].outer), Source: l.MAC, MTU: l.MTU}
+			n.Paths[a] = lvs.Path{Link: l.Index, Via: a, MAC: [6]byte(e.r.wires[w].outer), Source: l.MAC, MTU: l.MTU, From: p.gateway(w)}
 		}
 	}
 	return e.plane.Reach(context.Background(), n)
@@ -67,24 +67,34 @@ func (e *engine) reach() error {
 
 func (e *engine) moved() error { return e.r.director.Do(e.reach) }
 
-func (e *engine) command(words []string) error {
-	changes, err := e.table.do(words)
-	if err != nil {
-		return err
-	}
+func (e *engine) command(lines []string) error {
 	return e.r.director.Do(func() error {
-		for _, c := range changes {
-			if c.gone {
-				err = e.plane.Drop(context.Background(), c.service.Key)
-			} else {
-				err = e.plane.Put(context.Background(), c.service)
-			}
-			if err != nil {
-				return err
+		for _, line := range lines {
+			if err := e.apply(strings.Fields(line)); err != nil {
+				return fmt.Errorf("%s: %w", line, err)
 			}
 		}
 		return nil
 	})
+}
+
+// apply carries one line out as the director would, with a change at a time.
+func (e *engine) apply(words []string) error {
+	changes, err := e.table.do(words)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if c.gone {
+			err = e.plane.Drop(context.Background(), c.service.Key)
+		} else {
+			err = e.plane.Put(context.Background(), c.service)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *engine) connections() (out []Connection, err error) {
