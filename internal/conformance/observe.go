@@ -116,25 +116,27 @@ func (p Place) frames(all []Frame) (out []string) {
 }
 
 // masked is a packet without what one kernel chooses differently each time:
-// the identification of an ICMP packet of IPv4 that the director itself made,
-// and with it DF (RFC 6864 makes the two go together). The header checksum is
-// kept true to itself.
+// the identification of an IPv4 packet the director itself made. For an ICMP
+// packet DF goes with it (RFC 6864). The header checksum is kept true to
+// itself.
 func masked(b []byte) []byte {
 	b = slices.Clone(b)
 	h, ok := headers(b)
-	if !ok || h.badSum || b[0]>>4 != 4 || len(h.body) < 8 || !own(h) {
+	if !ok || h.badSum || b[0]>>4 != 4 {
 		return b
 	}
-	n := len(b) - len(h.body)
-	clear(b[4:8])
+	switch {
+	case h.protocol == protoICMP && h.ttl == 64: // its hop count is still whole
+		clear(b[4:8])
+	case h.protocol == protoIPIP || h.protocol == protoIPv6: // it wrapped it
+		clear(b[4:6])
+	default:
+		return b
+	}
 	clear(b[10:12])
-	binary.BigEndian.PutUint16(b[10:], ^sum(0, b[:n]))
+	binary.BigEndian.PutUint16(b[10:], ^sum(0, b[:len(b)-len(h.body)]))
 	return b
 }
-
-// own tells whether an ICMP packet was made by the director: its hop count is
-// still whole.
-func own(h header) bool { return h.protocol == protoICMP && h.ttl == 64 }
 
 // diff is the shortest list of lines that are in one only ("-", "+"), with
 // those of both (" ") between them; nil if all are in both.

@@ -36,8 +36,10 @@ type Packet struct {
 // The protocols packets are made of.
 const (
 	protoICMP   = 1
+	protoIPIP   = 4
 	protoTCP    = 6
 	protoUDP    = 17
+	protoIPv6   = 41
 	protoICMPv6 = 58
 )
 

@@ -72,6 +72,8 @@ func (p Place) transportWords(w *strings.Builder, h header, quoted bool) {
 		if isError(h) {
 			fmt.Fprintf(w, " quoting (%s)", p.words(b[8:], true))
 		}
+	case h.protocol == protoIPIP || h.protocol == protoIPv6:
+		fmt.Fprintf(w, " ipip (%s)", p.words(b, quoted))
 	case len(b) >= 4:
 		fmt.Fprintf(w, " protocol %d, %d bytes", h.protocol, len(b))
 	}

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -19,6 +20,9 @@ type engine struct {
 	plane *ebpf.Plane
 	table table
 	r     *rig
+
+	stop   func() // the task that forgets connections that are over
+	expiry chan error
 }
 
 func (e *engine) name() string { return "weir " + string(e.mode) }
@@ -26,9 +30,15 @@ func (e *engine) name() string { return "weir " + string(e.mode) }
 func (e *engine) enter(r *rig) (err error) {
 	e.r, e.table = r, make(table)
 	return r.director.Do(func() error {
-		o := ebpf.Options{Mode: e.mode, Connections: 65536, HalfOpen: 16384, Services: 4096, Destinations: 16384}
-		e.plane, err = ebpf.Open(o, slog.New(slog.DiscardHandler))
-		return err
+		o := ebpf.Options{Mode: e.mode, Connections: 8192, HalfOpen: 8192, Services: 4096, Destinations: 16384}
+		if e.plane, err = ebpf.Open(o, slog.New(slog.DiscardHandler)); err != nil {
+			return err
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		e.expiry = make(chan error, 1)
+		go func() { e.expiry <- e.plane.Run(ctx) }()
+		e.stop = stop
+		return nil
 	})
 }
 
@@ -157,4 +167,7 @@ func (e *engine) counters() ([]string, error) {
 
 func (e *engine) clear() error { return e.command([]string{"-C"}) }
 
-func (e *engine) leave() error { return e.plane.Close() }
+func (e *engine) leave() error {
+	e.stop()
+	return errors.Join(<-e.expiry, e.plane.Close())
+}

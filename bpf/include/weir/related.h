@@ -99,9 +99,9 @@ static __always_inline int related_request(struct packet *p, struct packet *q, c
 
 	if (!d || !(d->flags & DEST_AVAILABLE))
 		return V_DEST_GONE;
+	count_in(id, p->len);
 	if (!(d->flags & DEST_LOCAL) && p->ttl <= 1)
 		return V_TTL_EXCEEDED;
-	count_in(id, p->len);
 	if (forward == FORWARD_MASQ && !rewrite_quoted(p, q, false, &d->addr, d->port ?: q->sport))
 		return V_HELPER;
 	if (d->flags & DEST_LOCAL)

@@ -32,7 +32,7 @@ static const __u8 tcp_states[3][4][16] = {
 		[EV_SYN] = {SS, ES, SS, SR, SS, SS, SS, SS, SS, LI, SR},
 		[EV_FIN] = {TW, FW, SS, TW, FW, TW, CL, TW, LA, LI, TW},
 		[EV_ACK] = {ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES},
-		[EV_RST] = {CL, CL, CL, CL, CL, TW, CL, CL, CL, CL, CL},
+		[EV_RST] = {CL, CL, SS, CL, CL, TW, CL, CL, CL, CL, CL},
 	},
 	[DIR_IN_ONLY] = {
 		[EV_SYN] = {SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR},

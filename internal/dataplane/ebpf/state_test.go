@@ -13,7 +13,7 @@ import (
 const tcpTable = `
 NONE        SYN_RECV CLOSE      ESTABLISHED CLOSE    | SYN_SENT TIME_WAIT ESTABLISHED CLOSE | SYN_RECV CLOSE     ESTABLISHED CLOSE
 ESTABLISHED =        CLOSE_WAIT =           CLOSE    | =        FIN_WAIT  =           CLOSE | =        FIN_WAIT  =           CLOSE
-SYN_SENT    ESTABLISHED =       =           CLOSE    | =        =         =           CLOSE | ESTABLISHED =      =           CLOSE
+SYN_SENT    ESTABLISHED =       =           CLOSE    | =        =         =           =     | ESTABLISHED =      =           CLOSE
 SYN_RECV    =        TIME_WAIT  ESTABLISHED =        | =        TIME_WAIT ESTABLISHED CLOSE | =        TIME_WAIT ESTABLISHED =
 FIN_WAIT    SYN_RECV TIME_WAIT  =           CLOSE    | SYN_SENT =         =           CLOSE | SYN_RECV =         =           CLOSE
 TIME_WAIT   SYN_RECV =          =           CLOSE    | SYN_SENT =         =           =     | SYN_RECV =         =           CLOSE
