@@ -3,7 +3,6 @@ package ebpf
 import (
 	"encoding/binary"
 	"net/netip"
-	"unsafe"
 
 	"github.com/weir-lb/weir/internal/lvs"
 )
@@ -141,9 +140,4 @@ func nexthop(p lvs.Path, xdp bool) engineNexthop {
 func filterBit(a netip.Addr) uint32 {
 	w := addrOf(a).W
 	return (w[0] ^ w[1] ^ w[2] ^ w[3]) * 0x9e3779b1 >> 16
-}
-
-// bytesOf is the memory of a value, for reading it out of a map.
-func bytesOf[T any](v *T) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 
@@ -143,18 +144,39 @@ func fold(b []byte) uint16 {
 	return uint16(sum)
 }
 
+// TestNoErrorsWithoutEnd: a processor that has sent its thousand errors of the
+// second sends no more.
 func TestNoErrorsWithoutEnd(t *testing.T) {
 	r := newRig(t)
 	r.put(tcpService(lvs.RR, lvs.Masquerade, 0))
-	limited := 0
-	// Two processors, and the second may turn once: at most 4,000 go out.
-	for range 5000 {
-		if r.ingress(segment(client, vip, "S")).verdict == "icmp-limited" {
-			limited++
+	for _, tt := range []struct {
+		sent uint32
+		want string
+	}{{999, "no-destination"}, {1000, "icmp-limited"}} {
+		got := ""
+		for range 5 { // the second may turn between writing and asking
+			r.haveSent(tt.sent)
+			if got = r.ingress(segment(client, vip, "S")).verdict; got == tt.want {
+				break
+			}
+		}
+		if got != tt.want {
+			t.Errorf("after %d errors in this second: %q, want %q", tt.sent, got, tt.want)
 		}
 	}
-	if limited == 0 {
-		t.Error("5,000 errors at once were all sent")
+}
+
+// haveSent makes every processor believe that it sent so many errors in this
+// second of the engine's (2^30 ns).
+func (r *rig) haveSent(errors uint32) {
+	r.Helper()
+	budget := struct{ Second, Used uint32 }{ticksNow() >> 6, errors}
+	all := make([]struct{ Second, Used uint32 }, ebpf.MustPossibleCPU())
+	for i := range all {
+		all[i] = budget
+	}
+	if err := r.plane.engine.maps["icmp_budgets"].Put(uint32(0), all); err != nil {
+		r.Fatal(err)
 	}
 }
 
