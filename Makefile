@@ -21,7 +21,7 @@ build:
 demo: build
 	./weir demo
 
-test: packages vet generated docs race kernel
+test: packages lint generated docs race kernel
 
 test-root: test
 
