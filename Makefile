@@ -13,7 +13,7 @@ VERSION := $(shell git describe --tags --dirty 2>/dev/null || git describe --alw
 KERNEL := /(guest|conformance|lab|netif|dataplane/ebpf|demo)(/|$$)
 RESULTS := 2>&1 | awk -f tools/results.awk
 
-.PHONY: build demo test test-root packages vet lint generated race kernel docs generate bench fuzz clean
+.PHONY: guest conformance build demo test test-root packages vet lint generated race kernel docs generate bench fuzz clean
 
 build:
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o weir ./cmd/weir
@@ -44,6 +44,14 @@ race:
 
 kernel:
 	go test -p 1 -v -timeout 40m $$(go list ./... | grep -E '$(KERNEL)') $(RESULTS)
+
+# The privileged tests on Linux 6.1, and weir against the kernel's IPVS there.
+# ONLY=e4 runs the scenarios whose names match. Both are part of test.
+guest: packages
+	go test -v -timeout 30m ./internal/guest $(RESULTS)
+
+conformance: packages
+	WEIR_CONFORMANCE='$(ONLY)' go test -v -timeout 30m ./internal/conformance $(RESULTS)
 
 docs: build
 	tools/docs

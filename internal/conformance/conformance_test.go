@@ -149,8 +149,8 @@ func judge(t *testing.T, s Scenario, truth Observation, bodies ...Observation) {
 		return
 	}
 	documented(t, s.Differs)
-	name := filepath.Join("testdata", "differs", strings.NewReplacer("/", "-", ",", "-").Replace(s.Name)+".txt")
-	if *update {
+	name := filepath.Join("testdata", "differs", strings.NewReplacer("/", "_", ",", "_").Replace(s.Name)+".txt")
+	if *update && found.Len() > 0 {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
 		}

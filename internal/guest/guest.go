@@ -22,13 +22,13 @@ import (
 )
 
 // Packages are the Debian packages the guest is made of, besides the kernel:
-// the emulator, what builds the initramfs, and the programs inside. This is
-// one list; a test compares what make test installs with it.
+// the emulator, what builds the file system, and the programs inside. A test
+// asks that tools/debian-packages installs them all.
 var Packages = []string{
 	"qemu-system-x86", "busybox-static", "kmod", "dash", "iproute2", "ipvsadm", "ethtool", "procps",
 }
 
-// Programs are the host's programs a guest always has, with their libraries.
+// programs are the host's programs a guest always has, with their libraries.
 // The rest of a shell's life comes from busybox.
 var programs = []string{"dash", "ip", "tc", "ipvsadm", "ethtool", "nsenter", "sysctl"}
 

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,5 +79,78 @@ func TestRelay(t *testing.T) {
 		if out.String() != c.out || code != c.code || finished != c.finished {
 			t.Errorf("%q: %q %d %v", c.in, &out, code, finished)
 		}
+	}
+}
+
+func TestPackagesAreInstalled(t *testing.T) {
+	text, err := os.ReadFile("../../tools/debian-packages")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Fields(string(text))
+	for _, p := range Packages {
+		if !slices.Contains(words, p) {
+			t.Errorf("tools/debian-packages does not install %s", p)
+		}
+	}
+}
+
+// TestModules: each module comes after those it needs, once.
+func TestModules(t *testing.T) {
+	dir := t.TempDir()
+	dep := `kernel/net/netfilter/ipvs/ip_vs_rr.ko: kernel/net/netfilter/ipvs/ip_vs.ko kernel/net/netfilter/nf_conntrack.ko kernel/lib/libcrc32c.ko
+kernel/net/netfilter/ipvs/ip_vs.ko: kernel/net/netfilter/nf_conntrack.ko kernel/lib/libcrc32c.ko
+kernel/net/netfilter/nf_conntrack.ko: kernel/lib/libcrc32c.ko
+kernel/lib/libcrc32c.ko:
+kernel/fs/unwanted.ko:
+`
+	if err := os.WriteFile(filepath.Join(dir, "modules.dep"), []byte(dep), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	files, err := wanted(Kernel{Modules: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".ko"))
+	}
+	if got := strings.Join(names, " "); got != "libcrc32c nf_conntrack ip_vs ip_vs_rr" {
+		t.Errorf("modules %s", got)
+	}
+}
+
+// TestArchive takes the image apart again, as the kernel does.
+func TestArchive(t *testing.T) {
+	var b bytes.Buffer
+	a := newArchive(&b)
+	a.bytes("usr/bin/a", 0o755, []byte("hello"))
+	a.bytes("usr/bin/b", 0o644, nil)
+	a.symlink("bin/sh", "dash")
+	if err := a.close(); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for rest := b.Bytes(); ; {
+		var mode, size, name uint32
+		fmt.Sscanf(string(rest[14:22]), "%x", &mode)
+		fmt.Sscanf(string(rest[54:62]), "%x", &size)
+		fmt.Sscanf(string(rest[94:102]), "%x", &name)
+		n := string(rest[110 : 110+name-1])
+		if n == "TRAILER!!!" {
+			break
+		}
+		rest = rest[(110+name+3)/4*4:]
+		got = append(got, fmt.Sprintf("%s %o %s", n, mode, rest[:size]))
+		rest = rest[(size+3)/4*4:]
+	}
+	want := []string{"usr 40755 ", "usr/bin 40755 ", "usr/bin/a 100755 hello", "usr/bin/b 100644 ", "bin 40755 ", "bin/sh 120777 dash"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	a = newArchive(new(bytes.Buffer))
+	a.file("x", "/nonexistent/file", 0o644)
+	if a.close() == nil {
+		t.Error("a file that is not there was added")
 	}
 }

@@ -97,9 +97,11 @@ static __always_inline int related_request(struct packet *p, struct packet *q, c
 	struct nexthop *n;
 	int v;
 
-	if (!d || !(d->flags & DEST_AVAILABLE))
+	if (!d)
 		return V_DEST_GONE;
-	count_in(id, p->len);
+	/* A removed server hears of errors, too, as in IPVS; they are not counted. */
+	if (d->flags & DEST_AVAILABLE)
+		count_in(id, p->len);
 	if (!(d->flags & DEST_LOCAL) && p->ttl <= 1)
 		return V_TTL_EXCEEDED;
 	if (forward == FORWARD_MASQ && !rewrite_quoted(p, q, false, &d->addr, d->port ?: q->sport))
