@@ -82,19 +82,6 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-func TestPackagesAreInstalled(t *testing.T) {
-	text, err := os.ReadFile("../../tools/debian-packages")
-	if err != nil {
-		t.Fatal(err)
-	}
-	words := strings.Fields(string(text))
-	for _, p := range Packages {
-		if !slices.Contains(words, p) {
-			t.Errorf("tools/debian-packages does not install %s", p)
-		}
-	}
-}
-
 // TestModules: each module comes after those it needs, once.
 func TestModules(t *testing.T) {
 	dir := t.TempDir()
