@@ -87,16 +87,21 @@ func TestAgainstIPVS(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	seen := ask(ctx, t, pick)
+	// The emulated machine shares its processors with whatever else runs: a
+	// packet may come a moment after nobody waits for it any more. A
+	// difference of behaviour is there the second time too.
+	if again := doubtful(all, seen); len(again) > 0 && len(again) <= len(all)/10+1 {
+		t.Logf("asking a second time: %s", strings.Join(again, ", "))
+		for name, o := range ask(ctx, t, "^("+strings.Join(quoted(again), "|")+")$") {
+			seen[name] = o
+		}
+	}
 	agreed := 0
 	for _, s := range all {
 		t.Run(s.Name, func(t *testing.T) {
-			var o []Observation
-			for _, body := range []string{"ip_vs", "weir tc", "weir xdp"} {
-				one, ok := seen[s.Name+"@"+body]
-				if !ok {
-					t.Fatalf("the guest's %s did not get so far", body)
-				}
-				o = append(o, one)
+			o, err := observations(s, seen)
+			if err != nil {
+				t.Fatal(err)
 			}
 			judge(t, s, o[0], o[1:]...)
 			if !t.Failed() {
@@ -105,6 +110,54 @@ func TestAgainstIPVS(t *testing.T) {
 		})
 	}
 	t.Logf("%d of %d scenarios are as they should be", agreed, len(all))
+}
+
+// observations are what one scenario showed: ip_vs first, then weir.
+func observations(s Scenario, seen map[string]Observation) (o []Observation, err error) {
+	for _, body := range []string{"ip_vs", "weir tc", "weir xdp"} {
+		one, ok := seen[s.Name+"@"+body]
+		if !ok {
+			return nil, fmt.Errorf("the guest's %s did not get so far", body)
+		}
+		o = append(o, one)
+	}
+	return o, nil
+}
+
+// doubtful names the scenarios that showed something else than they should.
+func doubtful(all []Scenario, seen map[string]Observation) (names []string) {
+	for _, s := range all {
+		o, err := observations(s, seen)
+		if err == nil {
+			found := differences(s, o[0], o[1:]...)
+			want, _ := os.ReadFile(differsFile(s)) // none: nothing may differ
+			if found == string(want) {
+				continue
+			}
+		}
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func quoted(names []string) (out []string) {
+	for _, n := range names {
+		out = append(out, regexp.QuoteMeta(n))
+	}
+	return out
+}
+
+func differences(s Scenario, truth Observation, bodies ...Observation) string {
+	var found strings.Builder
+	for _, b := range bodies {
+		found.WriteString(Compare(s, truth, b))
+	}
+	return found.String()
+}
+
+// differsFile is where a difference on purpose is written down.
+func differsFile(s Scenario) string {
+	return filepath.Join("testdata", "differs", strings.NewReplacer("/", "_", ",", "_").Replace(s.Name)+".txt")
 }
 
 // ask runs the guest's part and collects what it saw.
@@ -138,34 +191,31 @@ func ask(ctx context.Context, t *testing.T, pick string) map[string]Observation 
 // judge compares, and holds a difference on purpose to what was written down.
 func judge(t *testing.T, s Scenario, truth Observation, bodies ...Observation) {
 	t.Helper()
-	var found strings.Builder
-	for _, b := range bodies {
-		found.WriteString(Compare(s, truth, b))
-	}
+	found := differences(s, truth, bodies...)
 	if s.Differs == "" {
-		if found.Len() > 0 {
-			t.Errorf("they differ:\n%s", &found)
+		if found != "" {
+			t.Errorf("they differ:\n%s", found)
 		}
 		return
 	}
 	documented(t, s.Differs)
-	name := filepath.Join("testdata", "differs", strings.NewReplacer("/", "_", ",", "_").Replace(s.Name)+".txt")
-	if *update && found.Len() > 0 {
+	name := differsFile(s)
+	if *update && found != "" {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(name, []byte(found.String()), 0o644); err != nil {
+		if err := os.WriteFile(name, []byte(found), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want, err := os.ReadFile(name)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, &found)
+		t.Fatalf("%v\n%s", err, found)
 	}
-	if found.Len() == 0 {
+	if found == "" {
 		t.Errorf("they agree; take `differs` out of the scenario, and the sentence out of docs/differences.md")
-	} else if found.String() != string(want) {
-		t.Errorf("they differ otherwise than is written down:\n%s\nwritten down:\n%s", &found, want)
+	} else if found != string(want) {
+		t.Errorf("they differ otherwise than is written down:\n%s\nwritten down:\n%s", found, want)
 	}
 }
 
