@@ -40,8 +40,6 @@ func (v *ipvs) command(lines []string) error {
 }
 
 func (v *ipvs) read(name string) (text string, err error) {
-	ipvsTable.Lock()
-	defer ipvsTable.Unlock()
 	err = v.r.director.Do(func() error {
 		b, err := os.ReadFile("/proc/thread-self/net/" + name)
 		text = string(b)

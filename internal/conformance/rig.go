@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -285,15 +284,7 @@ func (r *rig) links() []string {
 	return all
 }
 
-// ipvsTable is held while ip_vs's services are listed or changed. All network
-// namespaces have one table of services, and a listing that takes two steps
-// counts its place through all of it (ip_vs_genl_dump_services): when another
-// namespace's services go between the steps, one of ours is left out.
-var ipvsTable sync.Mutex
-
 func (r *rig) ipvsadm(stdin string, args ...string) (string, error) {
-	ipvsTable.Lock()
-	defer ipvsTable.Unlock()
 	cmd := r.director.Command(context.Background(), "ipvsadm", args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
