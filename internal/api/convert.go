@@ -38,7 +38,7 @@ func toServices(s *lvs.Snapshot, t lvs.Totals) []client.Service {
 	for _, v := range s.Installed {
 		counted := t.Services[v.Key]
 		c := client.Service{Service: v.Key.String(), Scheduler: string(v.Scheduler), Flags: v.SchedFlags,
-			Persistence: v.Persistence.Timeout, Prefix: v.Persistence.Prefix,
+			Persistence: v.Persistence.Timeout, Mask: v.Persistence.Mask, Engine: v.Persistence.Engine,
 			OnePacket: v.OnePacket, Fallback: s.Fallback[v.Key], Counters: counted.Counters,
 			Destinations: make([]client.Destination, 0, len(v.Destinations))}
 		for _, d := range v.Destinations {

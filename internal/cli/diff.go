@@ -115,7 +115,7 @@ func installed(r client.Service) (s lvs.Service, health map[netip.AddrPort]lvs.H
 		return s, nil, err
 	}
 	s.Scheduler, s.SchedFlags, s.OnePacket = lvs.Scheduler(r.Scheduler), r.Flags, r.OnePacket
-	s.Persistence = lvs.Persistence{Timeout: r.Persistence, Prefix: r.Prefix}
+	s.Persistence = lvs.Persistence{Timeout: r.Persistence, Mask: r.Mask, Engine: r.Engine}
 	health = map[netip.AddrPort]lvs.Health{}
 	for _, d := range r.Destinations {
 		at, err := netip.ParseAddrPort(d.Destination)

@@ -97,6 +97,8 @@ var fallbackKeys = &object{name: "fallback", help: "The server that answers when
 var persistenceKeys = &object{name: "persistence", help: "Later connections of a client go to the same real server.", short: "timeout", must: []string{"timeout"}, keys: []key{
 	{name: "timeout", form: formDuration, min: int64(time.Second), max: int64(MaxTimeout), help: "how long after a client's last connection; whole seconds"},
 	{name: "prefix", form: formNumber, min: 1, max: 128, help: "bits of the client's address that count; none: all"},
+	{name: "netmask", form: formText, help: "instead of prefix: the mask of IPv4 clients, 255.255.255.0"},
+	{name: "engine", form: formWord, words: []string{"sip"}, help: "sip: clients are told apart by their Call-ID, too; for UDP services"},
 }}
 
 var destinationKeys = &object{name: "destination", help: "A real server.", short: "address", must: []string{"address"}, keys: []key{

@@ -29,6 +29,7 @@ var samples = map[string]struct {
 	"services.scheduler": {"rr", nil}, "services.forward": {"masq", nil}, "services.quiescent": {true, nil}, "services.clean_stop": {false, nil},
 	"services.listen": {"udp 192.0.2.9:53", nil}, "services.flags": {[]string{"flag-1"}, nil}, "services.one_packet": {true, nil},
 	"services.persistence.timeout": {"5m", nil}, "services.persistence.prefix": {24, object{"timeout": "5m"}},
+	"services.persistence.netmask": {"255.255.0.0", object{"timeout": "5m"}}, "services.persistence.engine": {"sip", object{"timeout": "5m"}},
 	"services.fallback.address": {"10.0.0.9", nil}, "services.fallback.forward": {"masq", object{"address": "10.0.0.9"}},
 
 	"services.destinations.address": {"10.0.0.8", nil}, "services.destinations.weight": {7, nil}, "services.destinations.forward": {"masq", nil},

@@ -117,21 +117,20 @@ func unusable(a netip.Addr) string {
 func (v *validator) persistence(s *Service) {
 	p := &s.Persistence
 	if p.Timeout == 0 {
-		p.Prefix = 0
+		*p = lvs.Persistence{}
 		return
 	}
 	if time.Duration(p.Timeout)*time.Second > MaxTimeout {
 		v.Errorf(s.Place, "persistence of %d seconds; at most %d are possible", p.Timeout, MaxTimeout/time.Second)
 	}
-	bits := uint8(32)
-	if s.Key.AF() == lvs.IPv6 {
-		bits = 128
+	if !p.Mask.IsValid() {
+		p.Mask = lvs.MaskOf(s.Key.AF(), 128)
 	}
-	if p.Prefix == 0 {
-		p.Prefix = bits
+	if lvs.FamilyOf(p.Mask) != s.Key.AF() {
+		v.Errorf(s.Place, "persistence mask %s is not for the addresses of %s", p.Mask, s.Key)
 	}
-	if p.Prefix > bits {
-		v.Errorf(s.Place, "persistence for /%d; the addresses of %s have %d bits", p.Prefix, s.Key, bits)
+	if p.Engine != "" && s.Key.Protocol != lvs.UDP && s.Key.Mark == 0 {
+		v.Warnf(s.Place, "persistence engine %s reads UDP only; other packets of %s are dropped", p.Engine, s.Key)
 	}
 }
 
@@ -179,6 +178,11 @@ func (v *validator) destination(s *Service, d *lvs.Destination, at Place, what s
 	if why := unusable(a); why != "" {
 		v.Errorf(at, "%s cannot be a %s: %s", a, what, why)
 		return
+	}
+	if d.Forward != lvs.Tunnel {
+		d.Encap = lvs.Encap{}
+	} else if why := d.Encap.Fault(); why != "" {
+		v.Errorf(at, "%s %s: %s", what, a, why)
 	}
 	if lvs.FamilyOf(a) != s.Key.AF() && d.Forward != lvs.Tunnel {
 		v.Errorf(at, "%s %s and virtual service %s are of different address families; only ipip can join them", what, a, s.Key)

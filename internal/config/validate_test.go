@@ -38,8 +38,8 @@ func TestValidate(t *testing.T) {
 		{"weight below", func(_ *config.Config, _ *config.Service, r *config.Real) { r.Weight = -1 }, "f:2: weight -1;"},
 		{"persistence too long", func(_ *config.Config, s *config.Service, _ *config.Real) { s.Persistence.Timeout = 31*24*3600 + 1 }, "f:1: persistence of 2678401 seconds"},
 		{"persistence too fine", func(_ *config.Config, s *config.Service, _ *config.Real) {
-			s.Persistence = lvs.Persistence{Timeout: 5, Prefix: 33}
-		}, "f:1: persistence for /33"},
+			s.Persistence = lvs.Persistence{Timeout: 5, Mask: lvs.MaskOf(lvs.IPv6, 64)}
+		}, "f:1: persistence mask ffff:ffff:ffff:ffff:: is not for the addresses"},
 		{"one packet on TCP", func(_ *config.Config, s *config.Service, _ *config.Real) { s.OnePacket = true }, "f:1: warning: one-packet"},
 		{"scheduler", func(_ *config.Config, s *config.Service, _ *config.Real) { s.Scheduler = "" }, `f:1: unknown scheduler ""`},
 		{"HEAD with receive", func(_ *config.Config, _ *config.Service, r *config.Real) {
@@ -95,8 +95,8 @@ func TestSettled(t *testing.T) {
 	mine := s.Reals
 	config.Validate(&c)
 	got := c.Services[0]
-	if got.Persistence.Prefix != 32 {
-		t.Errorf("prefix %d", got.Persistence.Prefix)
+	if !got.Persistence.Whole() {
+		t.Errorf("mask %s", got.Persistence.Mask)
 	}
 	for i, want := range []string{"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"} {
 		if have := got.Reals[i].Addr.String(); have != want {

@@ -117,15 +117,18 @@ func serviceNode(s Service) *mapping {
 	m := &mapping{}
 	m.text("listen", listenText(s.Key))
 	m.word("scheduler", string(s.Scheduler))
-	m.texts("flags", flagNames(s.SchedFlags, s.Scheduler))
+	m.texts("flags", lvs.FlagNames(s.SchedFlags, s.Scheduler))
 	if p := s.Persistence; p.Timeout != 0 {
 		pm := &mapping{}
 		pm.duration("timeout", time.Duration(p.Timeout)*time.Second, 0)
-		full := 32
-		if s.Key.AF() == lvs.IPv6 {
-			full = 128
+		if bits, ok := p.Prefix(); ok {
+			pm.number("prefix", bits, p.Mask.BitLen())
+		} else {
+			pm.text("netmask", p.Mask.String())
 		}
-		pm.number("prefix", int(p.Prefix), full)
+		if p.Engine != "" {
+			pm.text("engine", p.Engine)
+		}
 		m.child("persistence", pm)
 	}
 	if s.OnePacket {

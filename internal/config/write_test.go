@@ -81,6 +81,13 @@ func drawAddr(t *rapid.T, six bool, low byte) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, rapid.Byte().Draw(t, "b"), 1, low})
 }
 
+func drawMask(t *rapid.T, f lvs.Family) netip.Addr {
+	if f == lvs.IPv4 && rapid.Bool().Draw(t, "holes") {
+		return netip.AddrFrom4([4]byte{0, 0, rapid.Byte().Draw(t, "b"), 24})
+	}
+	return lvs.MaskOf(f, rapid.IntRange(1, 128).Draw(t, "prefix"))
+}
+
 func drawService(t *rapid.T, i int) config.Service {
 	six := rapid.Bool().Draw(t, "six")
 	s := config.Service{Scheduler: rapid.SampledFrom(lvs.Schedulers).Draw(t, "scheduler"),
@@ -97,7 +104,7 @@ func drawService(t *rapid.T, i int) config.Service {
 	}
 	s.OnePacket = s.Key.Protocol == lvs.UDP && rapid.Bool().Draw(t, "ops")
 	if rapid.Bool().Draw(t, "persistent") {
-		s.Persistence = lvs.Persistence{Timeout: uint32(rapid.IntRange(1, 86400).Draw(t, "p")), Prefix: uint8(rapid.IntRange(0, 32).Draw(t, "prefix"))}
+		s.Persistence = lvs.Persistence{Timeout: uint32(rapid.IntRange(1, 86400).Draw(t, "p")), Mask: drawMask(t, s.Key.AF())}
 	}
 	if rapid.Bool().Draw(t, "fallback") {
 		d := drawDestination(t, six, 250)

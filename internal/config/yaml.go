@@ -131,7 +131,7 @@ func (r *reader) listen(f fields, s *Service) bool {
 
 func (r *reader) flags(f fields, s *Service) {
 	for _, n := range f.texts("flags") {
-		bit, err := ParseFlag(n.Value, s.Scheduler)
+		bit, err := lvs.ParseFlag(n.Value, s.Scheduler)
 		if err != nil {
 			r.errorf(n, "flags: %v", err)
 			continue
@@ -147,14 +147,36 @@ func (r *reader) persistence(f fields, s *Service) {
 	}
 	var timeout time.Duration
 	p.duration("timeout", &timeout)
-	readNumber(p, "prefix", &s.Persistence.Prefix)
+	r.mask(p, s)
+	readWord(p, "engine", &s.Persistence.Engine)
 	if timeout%time.Second != 0 {
 		r.errorf(p.at, "persistence: %s is not a number of whole seconds", timeout)
 	}
 	s.Persistence.Timeout = uint32(timeout / time.Second)
-	if s.Persistence.Timeout == 0 {
-		s.Persistence.Prefix = 0
+}
+
+// mask reads which bits of a client's address count: a number of bits, or for
+// IPv4 a netmask, which may have holes as in IPVS.
+func (r *reader) mask(p fields, s *Service) {
+	bits := 0
+	readNumber(p, "prefix", &bits)
+	if bits != 0 {
+		if most := s.Key.AddressBits(); s.Key != (lvs.ServiceKey{}) && bits > most {
+			r.errorf(p.node["prefix"], "persistence for /%d; the addresses of %s have %d bits", bits, s.Key, most)
+			return
+		}
+		s.Persistence.Mask = lvs.MaskOf(s.Key.AF(), bits)
 	}
+	var text string
+	if !p.text("netmask", &text) {
+		return
+	}
+	m, err := netip.ParseAddr(text)
+	if err != nil || !m.Is4() || s.Key.AF() != lvs.IPv4 || bits != 0 {
+		r.errorf(p.node["netmask"], "netmask: want the mask of an IPv4 service, 255.255.255.0, and no prefix beside it; have %q", text)
+		return
+	}
+	s.Persistence.Mask = m
 }
 
 func (r *reader) destination(f fields, d defaults) (Real, bool) {

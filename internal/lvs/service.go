@@ -1,8 +1,10 @@
 package lvs
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
+	mathbits "math/bits"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -42,6 +44,14 @@ func (k ServiceKey) AF() Family {
 		return k.Family
 	}
 	return FamilyOf(k.Addr.Addr())
+}
+
+// AddressBits is how long the service's addresses are: 32 or 128.
+func (k ServiceKey) AddressBits() int {
+	if k.AF() == IPv6 {
+		return 128
+	}
+	return 32
 }
 
 // String is the key in ipvsadm's notation: "-t 192.0.2.1:80", "-f 7 -6".
@@ -126,6 +136,7 @@ type Destination struct {
 	Weight  int    // 0: quiesced, keeps its connections, gets no new ones
 	Upper   uint32 // connections (active + inactive) at which it is overloaded; 0: no limit
 	Lower   uint32 // connections below which it is no longer; 0: three quarters of Upper
+	Encap   Encap  // of a tunnel; else zero
 }
 
 // Quiesced tells whether d keeps its connections but gets no new ones.
@@ -134,6 +145,9 @@ func (d Destination) Quiesced() bool { return d.Weight == 0 }
 // String is d as ipvsadm -S writes it: "-r 192.0.2.10:80 -g -w 1".
 func (d Destination) String() string {
 	s := fmt.Sprintf("-r %s %s -w %d", d.Addr, d.Forward.Flag(), d.Weight)
+	if d.Forward == Tunnel && d.Encap != (Encap{}) {
+		s += " " + d.Encap.Flags()
+	}
 	if d.Upper != 0 || d.Lower != 0 {
 		s += fmt.Sprintf(" -x %d -y %d", d.Upper, d.Lower)
 	}
@@ -143,8 +157,38 @@ func (d Destination) String() string {
 // A Persistence makes later connections of a client go to the same
 // destination. The zero value is no persistence.
 type Persistence struct {
-	Timeout uint32 // seconds a template lives after its last new connection; 0: not persistent
-	Prefix  uint8  // bits of the client address that count: 1–32 or 1–128
+	Timeout uint32     // seconds a template lives after its last new connection; 0: not persistent
+	Mask    netip.Addr // the bits of the client's address that count, of the service's family
+	Engine  string     // what else tells clients apart: "sip", the Call-ID; empty: nothing
+}
+
+// MaskOf is the mask of the first bits of an address.
+func MaskOf(f Family, bits int) netip.Addr {
+	all := netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	if f == IPv6 {
+		all = netip.AddrFrom16([16]byte(bytes.Repeat([]byte{255}, 16)))
+	}
+	p, err := all.Prefix(bits)
+	if err != nil {
+		return all // more bits than there are
+	}
+	return p.Masked().Addr()
+}
+
+// Prefix is how many bits the mask covers; false for a mask with holes, which
+// IPVS takes for IPv4.
+func (p Persistence) Prefix() (int, bool) {
+	bits, raw := 0, p.Mask.AsSlice()
+	for _, b := range raw {
+		bits += mathbits.OnesCount8(b)
+	}
+	return bits, len(raw) > 0 && MaskOf(FamilyOf(p.Mask), bits) == p.Mask
+}
+
+// Whole tells whether every bit of the client's address counts.
+func (p Persistence) Whole() bool {
+	bits, _ := p.Prefix()
+	return bits == p.Mask.BitLen()
 }
 
 // A Service is a virtual service with its destinations.
@@ -186,15 +230,32 @@ func (s Service) Clone() Service {
 // String is the service's own line of ipvsadm -S: "-A -t 192.0.2.1:80 -s wlc".
 func (s Service) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "-A %s", s.Key)
+	fmt.Fprintf(&b, "-A %s -s %s", s.Key, s.Scheduler)
+	if p := s.Persistence; p.Timeout != 0 {
+		fmt.Fprintf(&b, " -p %d", p.Timeout)
+		if !p.Whole() {
+			fmt.Fprintf(&b, " -M %s", p.maskText())
+		}
+		if p.Engine != "" {
+			fmt.Fprintf(&b, " --pe %s", p.Engine)
+		}
+	}
 	if s.OnePacket {
 		b.WriteString(" -o")
 	}
-	fmt.Fprintf(&b, " -s %s", s.Scheduler)
-	if s.Persistence.Timeout != 0 {
-		fmt.Fprintf(&b, " -p %d", s.Persistence.Timeout)
+	if flags := FlagNames(s.SchedFlags, s.Scheduler); len(flags) > 0 {
+		fmt.Fprintf(&b, " -b %s", strings.Join(flags, ","))
 	}
 	return b.String()
+}
+
+// maskText is the mask as ipvsadm has it: dotted for IPv4, bits for IPv6.
+func (p Persistence) maskText() string {
+	if p.Mask.Is4() {
+		return p.Mask.String()
+	}
+	bits, _ := p.Prefix()
+	return strconv.Itoa(bits)
 }
 
 // Lines is the service with its destinations as ipvsadm -S writes them, one

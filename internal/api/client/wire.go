@@ -1,6 +1,7 @@
 package client
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/weir-lb/weir/internal/lvs"
@@ -32,7 +33,8 @@ type Service struct {
 	Scheduler    string        `json:"scheduler"`
 	Flags        uint8         `json:"flags,omitempty" doc:"scheduler flags, bits 0 to 2"`
 	Persistence  uint32        `json:"persistence,omitempty" doc:"seconds"`
-	Prefix       uint8         `json:"persistence_prefix,omitempty" doc:"bits of the client address that count"`
+	Mask         netip.Addr    `json:"persistence_mask,omitzero" doc:"bits of the client's address that count"`
+	Engine       string        `json:"persistence_engine,omitempty" doc:"what else tells clients apart: sip"`
 	OnePacket    bool          `json:"one_packet,omitempty"`
 	Fallback     bool          `json:"fallback" doc:"the fallback stands in"`
 	Counters     lvs.Counters  `json:"counters"`

@@ -92,7 +92,6 @@ func (p *Plane) readService(k lvs.ServiceKey, id uint32, dests map[uint32]engine
 	}
 	s := lvs.Service{
 		Key: k, Scheduler: lvsScheduler(set.Scheduler), SchedFlags: v.SchedFlags, OnePacket: v.OnePacket != 0,
-		Persistence: lvs.Persistence{Timeout: v.Persistence, Prefix: v.Prefix},
 	}
 	for i := range set.Count {
 		var slot engineSlot

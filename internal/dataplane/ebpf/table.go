@@ -123,7 +123,7 @@ func (p *Plane) put(e *entry, s lvs.Service) error {
 	if err := p.writeSet(next, run, e, s); err != nil {
 		return err
 	}
-	v := engineService{Set: next, Persistence: s.Persistence.Timeout, Prefix: s.Persistence.Prefix, SchedFlags: s.SchedFlags}
+	v := engineService{Set: next, SchedFlags: s.SchedFlags}
 	if s.OnePacket {
 		v.OnePacket = 1
 	}

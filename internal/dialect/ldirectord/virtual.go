@@ -202,7 +202,7 @@ func (r *reader) flags(v *virtual, s *config.Service) {
 		if name == "" {
 			continue
 		}
-		bit, err := config.ParseFlag(name, v.scheduler)
+		bit, err := lvs.ParseFlag(name, v.scheduler)
 		if err != nil {
 			r.warnf(*v.flags, "%v; it is left out, ipvsadm would refuse the whole service", err)
 			continue
@@ -221,7 +221,10 @@ func (r *reader) persistence(v *virtual, s *config.Service) {
 		}
 	}
 	if v.persistent != 0 {
-		s.Persistence = lvs.Persistence{Timeout: uint32(v.persistent), Prefix: bits}
+		s.Persistence = lvs.Persistence{Timeout: uint32(v.persistent)}
+		if bits != 0 {
+			s.Persistence.Mask = lvs.MaskOf(v.head.family, int(bits))
+		}
 	}
 }
 

@@ -1,14 +1,10 @@
-package config
+package lvs
 
-import (
-	"fmt"
-
-	"github.com/weir-lb/weir/internal/lvs"
-)
+import "fmt"
 
 // ParseFlag reads one flag of a scheduler, as ipvsadm -b names it. The names
 // with sh- and mh- belong to those schedulers; flag-1 to flag-3 to any.
-func ParseFlag(word string, of lvs.Scheduler) (uint8, error) {
+func ParseFlag(word string, of Scheduler) (uint8, error) {
 	switch word {
 	case "flag-1":
 		return 1, nil
@@ -30,10 +26,10 @@ func ParseFlag(word string, of lvs.Scheduler) (uint8, error) {
 	return 0, fmt.Errorf("flag %s belongs to scheduler %.2s, not to %s", word, word, of)
 }
 
-// flagNames are the flags as ParseFlag reads them.
-func flagNames(bits uint8, of lvs.Scheduler) []string {
+// FlagNames are the flags as ParseFlag reads them.
+func FlagNames(bits uint8, of Scheduler) []string {
 	names := []string{"flag-1", "flag-2", "flag-3"}
-	if of == lvs.SH || of == lvs.MH {
+	if of == SH || of == MH {
 		names = []string{string(of) + "-fallback", string(of) + "-port", "flag-3"}
 	}
 	var out []string
