@@ -63,8 +63,11 @@ func leftOut(c client.Service, v lvs.Service, health map[netip.AddrPort]lvs.Heal
 }
 
 func toDestination(d lvs.Destination, health map[netip.AddrPort]lvs.Health, n lvs.DestinationCounters) client.Destination {
-	out := client.Destination{Destination: d.Addr.String(), Forward: word(d.Forward), Weight: d.Weight,
+	out := client.Destination{Destination: d.Addr.String(), Forward: d.Method(), Weight: d.Weight,
 		Upper: d.Upper, Lower: d.Lower, Installed: true, Active: n.Active, Inactive: n.Inactive, Counters: n.Counters}
+	if d.Encap.Type != lvs.IPIP {
+		out.TunnelPort, out.TunnelSum = d.Encap.Port, d.Encap.Checksum.String()
+	}
 	h, ok := health[d.Addr]
 	switch {
 	case !ok:

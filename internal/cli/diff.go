@@ -128,12 +128,21 @@ func installed(r client.Service) (s lvs.Service, health map[netip.AddrPort]lvs.H
 		if !d.Installed {
 			continue
 		}
-		f, err := lvs.ParseForwarding(d.Forward)
+		f, encap, err := wayOf(d)
 		if err != nil {
 			return s, nil, err
 		}
-		s.Destinations = append(s.Destinations, lvs.Destination{Addr: at, Forward: f,
+		s.Destinations = append(s.Destinations, lvs.Destination{Addr: at, Forward: f, Encap: encap,
 			Weight: d.Weight, Upper: d.Upper, Lower: d.Lower})
 	}
 	return s, health, nil
+}
+
+// wayOf is how requests travel to a destination the director told of.
+func wayOf(d client.Destination) (f lvs.Forwarding, e lvs.Encap, err error) {
+	e.Port = d.TunnelPort
+	if f, e.Type, err = lvs.ParseMethod(d.Forward); err == nil && d.TunnelSum != "" {
+		e.Checksum, err = lvs.ParseTunnelChecksum(d.TunnelSum)
+	}
+	return f, e, err
 }

@@ -86,12 +86,20 @@ var checkKeys = &object{name: "check", help: "How a real server is asked whether
 	{name: "connect_timeout", form: formDuration, min: int64(10 * time.Millisecond), max: int64(maxInterval), help: "timeout of those that only connect; none: timeout"},
 }}
 
-var forwardKey = key{name: "forward", form: formWord, def: "gate", words: []string{"gate", "masq", "ipip"},
-	help: "the way to the real server: gate changes only the link-layer address, masq rewrites the destination, ipip wraps the packet"}
+var forwardKey = key{name: "forward", form: formWord, def: "gate", words: []string{"gate", "masq", "ipip", "gue", "gre"},
+	help: "the way to the real server: gate changes only the link-layer address, masq rewrites the destination, ipip, gue and gre wrap the packet"}
+
+var tunnelKeys = &object{name: "tunnel", help: "How gue and gre wrap packets.", keys: []key{
+	{name: "port", form: formNumber, def: "6080", min: 1, max: 65535, help: "UDP port of gue"},
+	{name: "checksum", form: formWord, def: "nocsum", words: []string{"nocsum", "csum", "remcsum"}, help: "of the tunnel's own header; remcsum, of gue alone, leaves the packet's to the real server where it can"},
+}}
+
+var tunnelKey = key{name: "tunnel", form: formObject, of: tunnelKeys, help: tunnelKeys.help}
 
 var fallbackKeys = &object{name: "fallback", help: "The server that answers when no real server is up.", short: "address", must: []string{"address"}, keys: []key{
 	{name: "address", form: formText, help: "address, or address:port; without port: the service's"},
 	withHelp(forwardKey, forwardKey.help+"; default: gate for a loopback address, else the service's", ""),
+	tunnelKey,
 }}
 
 var persistenceKeys = &object{name: "persistence", help: "Later connections of a client go to the same real server.", short: "timeout", must: []string{"timeout"}, keys: []key{
@@ -105,6 +113,7 @@ var destinationKeys = &object{name: "destination", help: "A real server.", short
 	{name: "address", form: formText, help: "address, or address:port; without port: the service's"},
 	{name: "weight", form: formNumber, def: "1", min: 0, max: MaxWeight, help: "share of new connections; 0: keeps its connections, gets no new ones"},
 	withHelp(forwardKey, forwardKey.help+"; default: the service's", ""),
+	tunnelKey,
 	{name: "upper", form: formNumber, def: "0", min: 0, max: 1<<32 - 1, help: "connections at which it gets no more; 0: no limit"},
 	{name: "lower", form: formNumber, def: "0", min: 0, max: 1<<32 - 1, help: "connections below which it gets new ones again; 0: three quarters of upper"},
 	{name: "check", form: formObject, of: checkKeys, help: "what differs from the service's check"},
@@ -115,6 +124,7 @@ var destinationKeys = &object{name: "destination", help: "A real server.", short
 var defaultable = []key{
 	{name: "scheduler", form: formWord, def: "wlc", words: schedulerWords(), help: "how the real server of a new connection is chosen"},
 	forwardKey,
+	tunnelKey,
 	{name: "quiescent", form: formBool, def: "false", help: "a failed real server stays in the table with weight 0, so that its connections go on, instead of being taken out"},
 	{name: "clean_stop", form: formBool, def: "true", help: "weir down takes the service away"},
 	{name: "check", form: formObject, of: checkKeys, help: checkKeys.help},

@@ -15,7 +15,7 @@ import (
 type object = map[string]any
 
 // samples give each key of the schema a value other than its default, and the
-// siblings it needs to count. A key without sample fails the test.
+// siblings it needs to count; those with "../" stand beside its mapping. A key without sample fails the test.
 var samples = map[string]struct {
 	value    any
 	siblings object
@@ -35,6 +35,12 @@ var samples = map[string]struct {
 	"services.destinations.address": {"10.0.0.8", nil}, "services.destinations.weight": {7, nil}, "services.destinations.forward": {"masq", nil},
 	"services.destinations.upper": {9, nil}, "services.destinations.lower": {3, object{"upper": 9}},
 
+	"defaults.tunnel.port": {4754, object{"../forward": "gue"}}, "defaults.tunnel.checksum": {"csum", object{"../forward": "gue"}},
+	"services.tunnel.port": {4754, object{"../forward": "gue"}}, "services.tunnel.checksum": {"csum", object{"../forward": "gre"}},
+	"services.destinations.tunnel.port": {4754, object{"../forward": "gue"}}, "services.destinations.tunnel.checksum": {"remcsum", object{"../forward": "gue"}},
+	"services.fallback.tunnel.port":     {4754, object{"../address": "10.0.0.9", "../forward": "gue"}},
+	"services.fallback.tunnel.checksum": {"csum", object{"../address": "10.0.0.9", "../forward": "gre"}},
+
 	"check.kind": {"ping", nil}, "check.port": {81, nil}, "check.request": {"/x", object{"kind": "http"}},
 	"check.receive": {"x", object{"kind": "http"}}, "check.host": {"x", object{"kind": "http"}},
 	"check.method": {"HEAD", object{"kind": "http"}}, "check.command": {"/bin/x", object{"kind": "external"}},
@@ -48,8 +54,9 @@ func document(path []string, value any, siblings object) []byte {
 	destination := object{"address": "10.0.0.1"}
 	service := object{"listen": "udp 192.0.2.1:80", "destinations": []object{destination}}
 	root := object{"services": []object{service}}
-	at := root
+	at, above := root, root
 	for _, name := range path[:len(path)-1] {
+		above = at
 		switch {
 		case name == "services":
 			at = service
@@ -63,7 +70,11 @@ func document(path []string, value any, siblings object) []byte {
 		}
 	}
 	for k, v := range siblings {
-		at[k] = v
+		if outer, ok := strings.CutPrefix(k, "../"); ok {
+			above[outer] = v
+		} else {
+			at[k] = v
+		}
 	}
 	if value != nil {
 		at[path[len(path)-1]] = value

@@ -185,7 +185,7 @@ func (v *validator) destination(s *Service, d *lvs.Destination, at Place, what s
 		v.Errorf(at, "%s %s: %s", what, a, why)
 	}
 	if lvs.FamilyOf(a) != s.Key.AF() && d.Forward != lvs.Tunnel {
-		v.Errorf(at, "%s %s and virtual service %s are of different address families; only ipip can join them", what, a, s.Key)
+		v.Errorf(at, "%s %s and virtual service %s are of different address families; only a tunnel (ipip, gue or gre) can join them", what, a, s.Key)
 	}
 	if d.Weight < 0 || d.Weight > MaxWeight {
 		v.Errorf(at, "weight %d; from 0 to %d are possible", d.Weight, MaxWeight)

@@ -134,8 +134,12 @@ func serviceNode(s Service) *mapping {
 	if s.OnePacket {
 		m.word("one_packet", "true")
 	}
-	forward := commonForward(s)
-	m.word("forward", forwardText(forward))
+	common := way{"gate", defaultTunnel}
+	if len(s.Reals) > 0 {
+		common = common.said(m, s.Reals[0].Destination)
+	} else {
+		m.word("forward", common.method)
+	}
 	if s.Quiescent {
 		m.word("quiescent", "true")
 	}
@@ -147,26 +151,18 @@ func serviceNode(s Service) *mapping {
 		m.child("check", checkNode(&base, s.Reals[0].Check))
 	}
 	if s.Fallback != nil {
-		fm := addressNode(*s.Fallback, s.Fallback.Forward)
-		fm.word("forward", forwardText(s.Fallback.Forward))
+		fm := addressNode(*s.Fallback)
+		common.said(fm, *s.Fallback)
 		m.child("fallback", fm)
 	}
 	list := &yaml.Node{Kind: yaml.SequenceNode}
 	for _, r := range s.Reals {
-		list.Content = append(list.Content, realNode(r, forward, base).node())
+		list.Content = append(list.Content, realNode(r, common, base).node())
 	}
 	if len(list.Content) > 0 {
 		m.add("destinations", list)
 	}
 	return m
-}
-
-// commonForward is the forwarding method said once for the service.
-func commonForward(s Service) lvs.Forwarding {
-	if len(s.Reals) > 0 {
-		return s.Reals[0].Forward
-	}
-	return lvs.DirectRoute
 }
 
 func listenText(k lvs.ServiceKey) string {
@@ -180,26 +176,50 @@ func listenText(k lvs.ServiceKey) string {
 	return strings.ToLower(k.Protocol.String()) + " " + k.Addr.String()
 }
 
-func forwardText(f lvs.Forwarding) string {
-	b, _ := f.MarshalText() // every method that was read has a name
-	return string(b)
+// A way is how requests travel where nothing else is said.
+type way struct {
+	method string
+	tunnel lvs.Encap // port and checksum
 }
 
-func addressNode(d lvs.Destination, forward lvs.Forwarding) *mapping {
+// said writes the way to d in full, and is what then holds below.
+func (w way) said(m *mapping, d lvs.Destination) way {
+	m.word("forward", d.Method())
+	w.method = d.Method()
+	return w.tunnelled(m, d)
+}
+
+// tunnelled says what is not as w has it.
+func (w way) tunnelled(m *mapping, d lvs.Destination) way {
+	t := &mapping{}
+	if d.Encap.Type == lvs.GUE {
+		t.number("port", int(d.Encap.Port), int(w.tunnel.Port))
+		w.tunnel.Port = d.Encap.Port
+	}
+	if d.Encap.Type != lvs.IPIP && d.Encap.Checksum != w.tunnel.Checksum {
+		t.word("checksum", d.Encap.Checksum.String())
+		w.tunnel.Checksum = d.Encap.Checksum
+	}
+	m.child("tunnel", t)
+	return w
+}
+
+func addressNode(d lvs.Destination) *mapping {
 	m := &mapping{}
 	if d.Addr.Port() == 0 {
 		m.text("address", d.Addr.Addr().String())
 	} else {
 		m.text("address", d.Addr.String())
 	}
-	if d.Forward != forward {
-		m.word("forward", forwardText(d.Forward))
-	}
 	return m
 }
 
-func realNode(r Real, forward lvs.Forwarding, base lvs.Check) *mapping {
-	m := addressNode(r.Destination, forward)
+func realNode(r Real, common way, base lvs.Check) *mapping {
+	m := addressNode(r.Destination)
+	if r.Method() != common.method {
+		m.word("forward", r.Method())
+	}
+	common.tunnelled(m, r.Destination)
 	m.number("weight", r.Weight, 1)
 	m.number("upper", int(r.Upper), 0)
 	m.number("lower", int(r.Lower), 0)

@@ -123,7 +123,22 @@ func drawDestination(t *rapid.T, six bool, low byte) lvs.Destination {
 		Weight: rapid.IntRange(0, config.MaxWeight).Draw(t, "weight"),
 		Upper:  rapid.Uint32Range(0, 9).Draw(t, "upper")}
 	d.Lower = rapid.Uint32Range(0, d.Upper).Draw(t, "lower")
+	if d.Forward == lvs.Tunnel {
+		d.Encap = drawEncap(t)
+	}
 	return d
+}
+
+func drawEncap(t *rapid.T) lvs.Encap {
+	e := lvs.Encap{Type: lvs.TunnelType(rapid.Uint8Range(0, 2).Draw(t, "tunnel"))}
+	switch e.Type {
+	case lvs.GUE:
+		e.Port = rapid.SampledFrom([]uint16{6080, 5555, 1}).Draw(t, "tport")
+		e.Checksum = lvs.TunnelChecksum(rapid.Uint8Range(0, 2).Draw(t, "tsum"))
+	case lvs.GRE:
+		e.Checksum = lvs.TunnelChecksum(rapid.Uint8Range(0, 1).Draw(t, "tsum"))
+	}
+	return e
 }
 
 func drawCheck(t *rapid.T) lvs.Check {

@@ -27,6 +27,7 @@ func Parse(file string, text []byte) (Config, Problems) {
 type defaults struct {
 	scheduler lvs.Scheduler
 	forward   string
+	tunnel    lvs.Encap // port and checksum, where the method needs them
 	quiescent bool
 	cleanStop bool
 	check     lvs.Check
@@ -44,7 +45,7 @@ func (r *reader) root(n *yaml.Node, c *Config) {
 	if e, ok := f.child("engine"); ok {
 		r.engine(e, &c.Engine)
 	}
-	d := defaults{scheduler: lvs.WLC, forward: "gate", cleanStop: true, check: DefaultCheck()}
+	d := defaults{scheduler: lvs.WLC, forward: "gate", tunnel: defaultTunnel, cleanStop: true, check: DefaultCheck()}
 	if s, ok := f.child("defaults"); ok {
 		r.common(s, &d)
 		if k, ok := s.child("check"); ok {
@@ -79,6 +80,7 @@ func (r *reader) engine(f fields, e *Engine) {
 func (r *reader) common(f fields, d *defaults) {
 	readWord(f, "scheduler", &d.scheduler)
 	readWord(f, "forward", &d.forward)
+	r.tunnel(f, &d.tunnel)
 	f.bool("quiescent", &d.quiescent)
 	f.bool("clean_stop", &d.cleanStop)
 }
@@ -98,10 +100,10 @@ func (r *reader) service(f fields, d defaults) (Service, bool) {
 	if b, ok := f.child("fallback"); ok {
 		s.FallbackPlace = r.place(b.at)
 		dest := lvs.Destination{Weight: 1}
-		if r.address(b, d.forward, &dest) {
+		if r.address(b, d, &dest) {
 			// masq cannot reach a loopback address, gate can.
 			if dest.Addr.Addr().IsLoopback() && !b.has("forward") {
-				dest.Forward = lvs.DirectRoute
+				dest.Forward, dest.Encap = lvs.DirectRoute, lvs.Encap{}
 			}
 			s.Fallback = &dest
 		}
@@ -182,7 +184,7 @@ func (r *reader) mask(p fields, s *Service) {
 func (r *reader) destination(f fields, d defaults) (Real, bool) {
 	real := Real{Place: r.place(f.at), Check: d.check}
 	real.Weight = 1
-	ok := r.address(f, d.forward, &real.Destination)
+	ok := r.address(f, d, &real.Destination)
 	readNumber(f, "weight", &real.Weight)
 	readNumber(f, "upper", &real.Upper)
 	readNumber(f, "lower", &real.Lower)
@@ -194,10 +196,42 @@ func (r *reader) destination(f fields, d defaults) (Real, bool) {
 	return real, ok
 }
 
+// defaultTunnel has the port IANA gave to GUE.
+var defaultTunnel = lvs.Encap{Port: 6080}
+
+func (r *reader) tunnel(f fields, e *lvs.Encap) {
+	t, ok := f.child("tunnel")
+	if !ok {
+		return
+	}
+	sum := e.Checksum.String()
+	readNumber(t, "port", &e.Port)
+	readWord(t, "checksum", &sum)
+	e.Checksum, _ = lvs.ParseTunnelChecksum(sum) // the tables allow no other word
+}
+
+// encap is what a method uses of what is said about tunnels.
+func encap(kind lvs.TunnelType, said lvs.Encap) lvs.Encap {
+	switch kind {
+	case lvs.GUE:
+		said.Type = kind
+		return said
+	case lvs.GRE:
+		return lvs.Encap{Type: kind, Checksum: said.Checksum}
+	}
+	return lvs.Encap{}
+}
+
 // address reads where a destination is and how to get there.
-func (r *reader) address(f fields, forward string, d *lvs.Destination) bool {
-	readWord(f, "forward", &forward)
-	d.Forward, _ = lvs.ParseForwarding(forward) // the tables allow no other word
+func (r *reader) address(f fields, def defaults, d *lvs.Destination) bool {
+	readWord(f, "forward", &def.forward)
+	r.tunnel(f, &def.tunnel)
+	var kind lvs.TunnelType
+	d.Forward, kind, _ = lvs.ParseMethod(def.forward) // the tables allow no other word
+	d.Encap = encap(kind, def.tunnel)
+	if f.has("tunnel") && kind == lvs.IPIP {
+		r.errorf(f.node["tunnel"], "tunnel: says how gue and gre wrap packets; this one goes by %s", def.forward)
+	}
 	var text string
 	n, _, ok := f.get("address")
 	if !ok || !f.text("address", &text) {

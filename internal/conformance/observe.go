@@ -116,19 +116,25 @@ func (p Place) frames(all []Frame) (out []string) {
 }
 
 // masked is a packet without what one kernel chooses differently each time:
-// the identification of an IPv4 packet the director itself made. For an ICMP
-// packet DF goes with it (RFC 6864). The header checksum is kept true to
-// itself.
+// the identification of an IPv4 packet the director itself made, and the
+// source port of GUE. For an ICMP packet DF goes with it (RFC 6864). Checksums
+// are kept true to themselves.
 func masked(b []byte) []byte {
 	b = slices.Clone(b)
 	h, ok := headers(b)
-	if !ok || h.badSum || b[0]>>4 != 4 {
+	if !ok || h.badSum {
+		return b
+	}
+	if h.gue() {
+		h.maskSource()
+	}
+	if b[0]>>4 != 4 {
 		return b
 	}
 	switch {
 	case h.protocol == protoICMP && h.ttl == 64: // its hop count is still whole
 		clear(b[4:8])
-	case h.protocol == protoIPIP || h.protocol == protoIPv6: // it wrapped it
+	case h.protocol == protoIPIP || h.protocol == protoIPv6 || h.protocol == protoGRE || h.gue(): // it wrapped it
 		clear(b[4:6])
 	default:
 		return b
@@ -136,6 +142,19 @@ func masked(b []byte) []byte {
 	clear(b[10:12])
 	binary.BigEndian.PutUint16(b[10:], ^sum(0, b[:len(b)-len(h.body)]))
 	return b
+}
+
+// maskSource takes the source port out of a GUE packet if it is one the kernel
+// would choose, and out of its checksum.
+func (h header) maskSource() {
+	port := binary.BigEndian.Uint16(h.body)
+	if port < 32768 || port >= 60999 {
+		return
+	}
+	clear(h.body[:2])
+	if check := binary.BigEndian.Uint16(h.body[6:]); check != 0 {
+		binary.BigEndian.PutUint16(h.body[6:], ^sum(uint32(^check)+uint32(^port), nil))
+	}
 }
 
 // diff is the shortest list of lines that are in one only ("-", "+"), with

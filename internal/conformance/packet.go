@@ -40,6 +40,7 @@ const (
 	protoTCP    = 6
 	protoUDP    = 17
 	protoIPv6   = 41
+	protoGRE    = 47
 	protoICMPv6 = 58
 )
 

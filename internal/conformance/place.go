@@ -34,7 +34,7 @@ const (
 var names = []string{"vip", "vip2", "director", "local", "loop", "nobody"}
 
 // Addr is the address a name stands for: client, client2 …, vip, vip2, rs1 …
-// rs3, director (the interface clients are behind), local (another address of
+// rs3, other1 … other3 (theirs in the other address family), director (the interface clients are behind), local (another address of
 // the director's), loop, nobody.
 func (p Place) Addr(name string) (netip.Addr, error) {
 	hi, lo := byte(p.Number>>8), byte(p.Number)
@@ -69,7 +69,10 @@ func (p Place) Addr(name string) (netip.Addr, error) {
 	if n, ok := numbered(name, "rs", reals); ok {
 		return pick([4]byte{10, 1, byte(n), 9}, netip.AddrFrom16([16]byte{0xfd, 0, 0, 0xb, 0, byte(n), 15: 9}))
 	}
-	return netip.Addr{}, fmt.Errorf("no machine is called %q; there are client, client2 …, rs1 – rs%d, %s", name, reals, strings.Join(names, ", "))
+	if n, ok := numbered(name, "other", reals); ok {
+		return Place{p.Number, !p.V6}.Addr(fmt.Sprintf("rs%d", n))
+	}
+	return netip.Addr{}, fmt.Errorf("no machine is called %q; there are client, client2 …, rs1 – rs%d, other1 – other%d, %s", name, reals, reals, strings.Join(names, ", "))
 }
 
 // gateway is the director's address on a real server's wire; that of the
@@ -116,6 +119,13 @@ func (p Place) Name(a netip.Addr) string {
 		}
 		if p.gateway(n) == a {
 			return "director-" + name
+		}
+		other := Place{p.Number, !p.V6}
+		if have, _ := other.Addr(name); have == a {
+			return "other" + strconv.Itoa(n)
+		}
+		if other.gateway(n) == a {
+			return "director-other" + strconv.Itoa(n)
 		}
 	}
 	if a.Is4() == !p.V6 {

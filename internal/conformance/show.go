@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// guePort is the port of GUE in scenarios.
+const guePort = 6080
+
 // Words describes a packet as parsePacket reads it, so that a person can
 // compare two. It is not complete: bytes are compared beside it.
 func (p Place) Words(b []byte) string { return p.words(b, false) }
@@ -63,6 +66,17 @@ func (p Place) transportWords(w *strings.Builder, h header, quoted bool) {
 	case h.protocol == protoUDP && len(b) >= 8:
 		w.WriteString(" udp")
 		p.checksum(w, h, 6, quoted)
+		if h.gue() {
+			fmt.Fprintf(w, " gue %x (%s)", b[8:12], p.words(b[12:], quoted))
+		}
+	case h.protocol == protoGRE && len(b) >= 4:
+		size := 4
+		w.WriteString(" gre")
+		if b[0]&0x80 != 0 {
+			size = 8
+			p.checksum(w, h, 4, quoted)
+		}
+		fmt.Fprintf(w, " %x (%s)", b[:4], p.words(b[min(size, len(b)):], quoted))
 	case (h.protocol == protoICMP || h.protocol == protoICMPv6) && len(b) >= 8:
 		fmt.Fprintf(w, " icmp %d/%d", b[0], b[1])
 		if n := binary.BigEndian.Uint32(b[4:]); n != 0 {
@@ -95,7 +109,7 @@ func (p Place) checksum(w *strings.Builder, h header, at int, quoted bool) {
 		return
 	}
 	start := uint32(0)
-	if h.protocol != protoICMP {
+	if h.protocol != protoICMP && h.protocol != protoGRE {
 		start = pseudo(h.src.AsSlice(), h.dst.AsSlice(), h.protocol, len(h.body))
 	}
 	if sum(start, h.body) != 0xffff {
@@ -114,6 +128,11 @@ type header struct {
 	badSum   bool
 	odd      bool // the length is not what the header says
 	body     []byte
+}
+
+// gue tells whether this is a tunnel packet to guePort, all of it.
+func (h header) gue() bool {
+	return h.protocol == protoUDP && h.first && !h.more && len(h.body) >= 12 && binary.BigEndian.Uint16(h.body[2:]) == guePort
 }
 
 func headers(b []byte) (h header, ok bool) {

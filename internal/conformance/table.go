@@ -22,7 +22,7 @@ type change struct {
 var schedFlags = map[string]uint8{"sh-fallback": 1, "mh-fallback": 1, "sh-port": 2, "mh-port": 2}
 
 // words of ipvsadm's that take a value.
-var withValue = []string{"-t", "-u", "-r", "-s", "-w", "-x", "-y", "-p", "-b"}
+var withValue = []string{"-t", "-u", "-r", "-s", "-w", "-x", "-y", "-p", "-b", "--tun-type", "--tun-port"}
 
 // do carries out one line as ipvsadm would, and tells what became of it.
 func (t table) do(words []string) ([]change, error) {
@@ -127,12 +127,13 @@ func destination(o map[string]string) (d lvs.Destination, err error) {
 		d.Forward = lvs.Masquerade
 	}
 	if o["-i"] != "" {
-		d.Forward = lvs.Tunnel
+		d.Forward, d.Encap = lvs.Tunnel, encap(o)
 	}
 	for word, set := range map[string]func(int){
-		"-w": func(n int) { d.Weight = n },
-		"-x": func(n int) { d.Upper = uint32(n) },
-		"-y": func(n int) { d.Lower = uint32(n) },
+		"-w":         func(n int) { d.Weight = n },
+		"-x":         func(n int) { d.Upper = uint32(n) },
+		"-y":         func(n int) { d.Lower = uint32(n) },
+		"--tun-port": func(n int) { d.Encap.Port = uint16(n) },
 	} {
 		text, ok := o[word]
 		if !ok {
@@ -145,4 +146,15 @@ func destination(o map[string]string) (d lvs.Destination, err error) {
 		set(n)
 	}
 	return d, nil
+}
+
+func encap(o map[string]string) (e lvs.Encap) {
+	e.Type = map[string]lvs.TunnelType{"gue": lvs.GUE, "gre": lvs.GRE}[o["--tun-type"]]
+	if o["--tun-csum"] != "" {
+		e.Checksum = lvs.Checksum
+	}
+	if o["--tun-remcsum"] != "" {
+		e.Checksum = lvs.RemoteChecksum
+	}
+	return e
 }

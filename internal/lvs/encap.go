@@ -77,6 +77,44 @@ func (e Encap) Fault() string {
 	return ""
 }
 
+// Method is the one word that says how a request travels to d: gate, masq, or
+// the type of the tunnel.
+func (d Destination) Method() string {
+	switch d.Forward {
+	case Masquerade:
+		return "masq"
+	case Tunnel:
+		return d.Encap.Type.String()
+	}
+	return "gate"
+}
+
+// ParseMethod reads the words of Method.
+func ParseMethod(s string) (Forwarding, TunnelType, error) {
+	switch s {
+	case "gate":
+		return DirectRoute, IPIP, nil
+	case "masq":
+		return Masquerade, IPIP, nil
+	}
+	for t := IPIP; t <= GRE; t++ {
+		if t.String() == s {
+			return Tunnel, t, nil
+		}
+	}
+	return 0, 0, fmt.Errorf("unknown forwarding method %q; use gate, masq, ipip, gue or gre", s)
+}
+
+// ParseTunnelChecksum reads nocsum, csum or remcsum.
+func ParseTunnelChecksum(s string) (TunnelChecksum, error) {
+	for c := NoChecksum; c <= RemoteChecksum; c++ {
+		if c.String() == s {
+			return c, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown tunnel checksum %q; use nocsum, csum or remcsum", s)
+}
+
 // Flags are e as ipvsadm -S writes it: "--tun-type gue --tun-port 6080 --tun-csum".
 func (e Encap) Flags() string {
 	s := "--tun-type " + e.Type.String()

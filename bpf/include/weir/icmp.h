@@ -10,6 +10,7 @@
 #include "csum.h"
 #include "maps.h"
 #include "send.h"
+#include "sum.h"
 
 enum icmp_kind {
 	ICMP_NO_PORT = 0,
@@ -47,41 +48,12 @@ static __always_inline bool icmp_allowed(void)
 	return b->used++ < ICMP_PER_SECOND;
 }
 
-struct summing {
-	struct packet *p;
-	__u64 sum;
-	__u32 at;
-	__u32 left;
-};
-
-static long sum_word(__u32 i, struct summing *s)
-{
-	__u8 *b;
-
-	if (s->left >= 2) {
-		__u16 *w = packet_at(s->p, s->at, 2);
-
-		if (!w)
-			return 1;
-		s->sum += *w;
-		s->at += 2;
-		s->left -= 2;
-		return 0;
-	}
-	if (s->left == 1) {
-		b = packet_at(s->p, s->at, 1);
-		if (b)
-			s->sum += bpf_htons((__u16)*b << 8);
-	}
-	return 1;
-}
-
 static __always_inline __u64 sum_packet(struct packet *p, __u32 at, __u32 len)
 {
-	struct summing s = {.p = p, .sum = hidden(0, p->len), .at = hidden(at, p->len), .left = hidden(len, p->len)};
+	__u64 sum = 0;
 
-	bpf_loop(1024, sum_word, &s, 0);
-	return s.sum;
+	sum_range(p, at, len, &sum);
+	return sum;
 }
 
 /*

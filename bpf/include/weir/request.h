@@ -128,6 +128,8 @@ static __always_inline int obstacle_answer(struct packet *p, const struct dest *
 	/* IPVS takes the hop off before it looks at the size, and quotes it so. */
 	if (why == V_TOO_BIG && !decrement_ttl(p))
 		return V_HELPER;
+	if (why == V_TOO_BIG && n && room_on_way(d, n, tunnel) == 1)
+		return why; /* no size would do */
 	if (why == V_TOO_BIG)
 		return icmp_answer(p, ICMP_TOO_BIG, n ? room_on_way(d, n, tunnel) : 0, why, action);
 	return why;

@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 6
+#define WEIR_LAYOUT 7
 
 struct addr {
 	__be32 w[4];
@@ -88,6 +88,14 @@ struct slot {
 #define DEST_LOOPBACK  0x04 /* … and a loopback address: no masquerading for other hosts */
 #define DEST_V6        0x08
 
+/* What a tunnel puts between the outer IP header and the packet, and whether
+ * it is summed; the kernel's numbers. */
+#define ENCAP_IPIP     0
+#define ENCAP_GUE      1
+#define ENCAP_GRE      2
+#define ENCAP_MASK     0x0f
+#define ENCAP_SUMMED   0xf0 /* not zero: a checksum */
+
 /* One cache line: everything a known flow needs but the next hop. The service's
  * own address and port stand here too, so that a connection need not keep them. */
 struct dest {
@@ -98,13 +106,14 @@ struct dest {
 	__u8 protocol;
 	__u8 forward; /* the kernel's numbers: 0 masq, 2 tunnel, 3 gate */
 	__u8 flags;
-	__u8 pad;
+	__u8 encap; /* of a tunnel: its type, its kind of checksum << 4 */
 	__u32 service;
 	__u32 nexthop;
 	__u32 upper; /* connections at which it becomes overloaded, 0: never */
 	__u32 lower; /* connections below which it no longer is, 0: 3/4 of upper */
 	__u32 weight;	   /* as in its slot; 0: takes no new connections */
-	__u32 last_weight; /* the last that was not 0; mh builds its table by it */
+	__u16 last_weight; /* the last that was not 0; mh builds its table by it */
+	__be16 tunnel_port;
 };
 
 /* Connections now: active << 32 | inactive. One word, so that a change of

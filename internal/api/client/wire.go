@@ -44,7 +44,9 @@ type Service struct {
 // A Destination is one real server of a service, or one that is left out.
 type Destination struct {
 	Destination string       `json:"destination"`
-	Forward     string       `json:"forward" enum:"gate,masq,ipip"`
+	Forward     string       `json:"forward" enum:"gate,masq,ipip,gue,gre"`
+	TunnelPort  uint16       `json:"tunnelPort,omitempty" doc:"UDP port of gue"`
+	TunnelSum   string       `json:"tunnelChecksum,omitempty" enum:"nocsum,csum,remcsum" doc:"of gue and gre"`
 	Weight      int          `json:"weight"`
 	Upper       uint32       `json:"upper,omitempty"`
 	Lower       uint32       `json:"lower,omitempty"`

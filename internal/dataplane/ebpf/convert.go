@@ -91,6 +91,10 @@ func destination(k lvs.ServiceKey, d lvs.Destination, service, nexthop uint32, p
 		Protocol: uint8(k.Protocol), Forward: uint8(d.Forward), Flags: destAvailable,
 		Service: service, Nexthop: nexthop, Upper: d.Upper, Lower: d.Lower, Weight: uint32(d.Weight),
 	}
+	if d.Forward == lvs.Tunnel {
+		e.Encap = uint8(d.Encap.Type) | uint8(d.Encap.Checksum)<<4
+		e.TunnelPort = wire16(d.Encap.Port)
+	}
 	if p.Local {
 		e.Flags |= destLocal
 	}
@@ -113,6 +117,7 @@ func (e engineDest) key() destKey {
 func lvsDestination(e engineDest, weight uint32) lvs.Destination {
 	return lvs.Destination{
 		Addr: e.key().addr, Forward: lvs.Forwarding(e.Forward), Weight: int(weight), Upper: e.Upper, Lower: e.Lower,
+		Encap: lvs.Encap{Type: lvs.TunnelType(e.Encap & 0xf), Checksum: lvs.TunnelChecksum(e.Encap >> 4), Port: host16(e.TunnelPort)},
 	}
 }
 

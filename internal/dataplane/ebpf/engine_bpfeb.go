@@ -50,13 +50,14 @@ type engineDest struct {
 	Protocol   uint8
 	Forward    uint8
 	Flags      uint8
-	Pad        uint8
+	Encap      uint8
 	Service    uint32
 	Nexthop    uint32
 	Upper      uint32
 	Lower      uint32
 	Weight     uint32
-	LastWeight uint32
+	LastWeight uint16
+	TunnelPort uint16
 }
 
 type engineDestStats struct {
@@ -288,6 +289,7 @@ const (
 	engineMapNexthops     = "nexthops"
 	engineMapOverloads    = "overloads"
 	engineMapPorts        = "ports"
+	engineMapScratches    = "scratches"
 	engineMapServiceIds   = "service_ids"
 	engineMapServices     = "services"
 	engineMapSets         = "sets"
@@ -372,6 +374,7 @@ type engineMapSpecs struct {
 	Nexthops    *ebpf.MapSpec `ebpf:"nexthops"`
 	Overloads   *ebpf.MapSpec `ebpf:"overloads"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
+	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	ServiceIds  *ebpf.MapSpec `ebpf:"service_ids"`
 	Services    *ebpf.MapSpec `ebpf:"services"`
 	Sets        *ebpf.MapSpec `ebpf:"sets"`
@@ -426,6 +429,7 @@ type engineMaps struct {
 	Nexthops    *ebpf.Map `ebpf:"nexthops"`
 	Overloads   *ebpf.Map `ebpf:"overloads"`
 	Ports       *ebpf.Map `ebpf:"ports"`
+	Scratches   *ebpf.Map `ebpf:"scratches"`
 	ServiceIds  *ebpf.Map `ebpf:"service_ids"`
 	Services    *ebpf.Map `ebpf:"services"`
 	Sets        *ebpf.Map `ebpf:"sets"`
@@ -451,6 +455,7 @@ func (m *engineMaps) Close() error {
 		m.Nexthops,
 		m.Overloads,
 		m.Ports,
+		m.Scratches,
 		m.ServiceIds,
 		m.Services,
 		m.Sets,

@@ -143,7 +143,7 @@ func (t teller) lateStep(s engineStep, a, b uint32) lvs.Step {
 		}
 		return lvs.Step{What: "moves on to state " + t.state(b), Why: "from " + t.state(a)}
 	case engineStepSTEP_FORWARD:
-		return lvs.Step{What: "goes to " + t.dest(a), Why: map[uint32]string{0: "by masq: its destination is rewritten", 2: "by ipip: it is wrapped in another IP packet", 3: "by gate: only its link address changes"}[b]}
+		return lvs.Step{What: "goes to " + t.dest(a), Why: t.method(a, b)}
 	case engineStepSTEP_NEXTHOP:
 		return t.hop(a, b)
 	case engineStepSTEP_REPLY:
@@ -152,6 +152,16 @@ func (t teller) lateStep(s engineStep, a, b uint32) lvs.Step {
 		return lvs.Step{What: "is answered with ICMP", Why: []string{"port unreachable", "time exceeded", fmt.Sprintf("too big, MTU %d", b)}[min(a, 2)]}
 	}
 	return lvs.Step{}
+}
+
+func (t teller) method(dest, forward uint32) string {
+	switch lvs.Forwarding(forward) {
+	case lvs.Masquerade:
+		return "by masq: its destination is rewritten"
+	case lvs.Tunnel:
+		return fmt.Sprintf("by %s: it is wrapped in another IP packet", lvsDestination(t.dests[dest], 0).Encap.Type)
+	}
+	return "by gate: only its link address changes"
 }
 
 func (t teller) hop(ifindex, flags uint32) lvs.Step {

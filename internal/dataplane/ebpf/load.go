@@ -13,7 +13,7 @@ import (
 )
 
 // layout is WEIR_LAYOUT of types.h.
-const layout = 6
+const layout = 7
 
 // slotsEach is how many slots there are for each destination: one where it
 // stands, one while its service is replaced, and on average six for the tables

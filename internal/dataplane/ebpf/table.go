@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -89,6 +90,9 @@ func supported(s lvs.Service) error {
 		return fmt.Errorf("scheduler %s: %w", s.Scheduler, dataplane.ErrUnsupported)
 	}
 	for _, d := range s.Destinations {
+		if why := d.Encap.Fault(); d.Forward == lvs.Tunnel && why != "" {
+			return fmt.Errorf("destination %s: %s", d.Addr, why)
+		}
 		// Only a tunnel carries one family in the other.
 		if d.Forward != lvs.Tunnel && lvs.FamilyOf(d.Addr.Addr()) != s.Key.AF() {
 			return fmt.Errorf("destination %s is of the other address family: %w", d.Addr, dataplane.ErrUnsupported)
@@ -188,7 +192,7 @@ func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destina
 	want := destination(k, d, service, hop, p.paths[d.Addr.Addr()])
 	want.LastWeight = have.written.LastWeight
 	if d.Weight != 0 {
-		want.LastWeight = uint32(d.Weight)
+		want.LastWeight = uint16(min(d.Weight, math.MaxUint16))
 	}
 	if want != have.written {
 		if err := p.write("dests", have.id, want); err != nil {
@@ -244,7 +248,7 @@ func (p *Plane) writeSlots(slots []engineSlot) (span, error) {
 func (p *Plane) hashTable(s lvs.Service, list []engineSlot) []engineSlot {
 	last := make([]uint32, len(list))
 	for i, d := range s.Destinations {
-		last[i] = p.table.dests[destKey{s.Key, d.Addr}].written.LastWeight
+		last[i] = uint32(p.table.dests[destKey{s.Key, d.Addr}].written.LastWeight)
 	}
 	places := sched.Table(s.Scheduler, s.Destinations, last)
 	table := make([]engineSlot, len(places))

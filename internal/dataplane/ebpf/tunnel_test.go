@@ -91,7 +91,7 @@ func untouched(frame []byte) []byte {
 	}
 	ip[8]--
 	ip[10], ip[11] = 0, 0
-	sum := ^fold(ip[:20])
+	sum := ^fold(ip[:ip[0]&15*4])
 	ip[10], ip[11] = byte(sum>>8), byte(sum)
 	return ip[:int(ip[2])<<8+int(ip[3])]
 }
