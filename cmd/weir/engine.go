@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"log/slog"
 
+	"github.com/weir-lb/weir/internal/api/client"
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dataplane/ebpf"
 	"github.com/weir-lb/weir/internal/netif"
+	"github.com/weir-lb/weir/internal/state"
 )
 
 // openEngine loads the packet engine, or takes over the one that runs.
@@ -43,5 +45,5 @@ func removeLeft(context.Context) error {
 		return err
 	}
 	defer held.Close()
-	return removeAll()
+	return errors.Join(removeAll(), state.Remove(statePath(client.SocketPath())))
 }

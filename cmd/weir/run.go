@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"log/syslog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,6 +20,8 @@ import (
 	"github.com/weir-lb/weir/internal/health"
 	"github.com/weir-lb/weir/internal/lvs"
 	"github.com/weir-lb/weir/internal/netif"
+	"github.com/weir-lb/weir/internal/plan"
+	"github.com/weir-lb/weir/internal/state"
 )
 
 // A plane is what the daemon needs of a data plane.
@@ -104,8 +107,9 @@ func runDaemon(ctx context.Context, m machinery) error {
 	var d *director.Director
 	monitor := health.NewMonitor(log.With("room", "health"), func(v lvs.Verdict) { d.Judge(v) })
 	network := m.watch(cfg.Engine, log.With("room", "netif"))
+	journal := state.New(statePath(m.Socket), dp.Plane().Since)
 	d = director.New(director.Options{Plane: dp, Describe: dp.Plane, Monitor: monitor, Watcher: network,
-		Log: log.With("room", "director")})
+		Journal: journal, Remembered: remembered(journal, log), Log: log.With("room", "director")})
 	r := newReloader(m, d, log, cfg, hash, file)
 	handler := api.Handler(api.Options{Director: d, Observer: dp, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
 		Started: time.Now(), Reload: r.ask, Refused: r.refused,
@@ -123,7 +127,21 @@ func runDaemon(ctx context.Context, m machinery) error {
 	g.Go(func() error { return m.watchdog(ctx, d) })
 	err = g.Wait()
 	m.notify("STOPPING=1")
-	return errors.Join(err, m.leave(dp, log, errors.Is(context.Cause(ctx), errDown), r.kept()))
+	return errors.Join(err, journal.Close(), m.leave(dp, log, errors.Is(context.Cause(ctx), errDown), r.kept()))
+}
+
+// statePath is where the weir behind a socket remembers what was changed by
+// hand: beside it, so that weirs of different namespaces do not meet.
+func statePath(socket string) string { return filepath.Join(filepath.Dir(socket), "changes") }
+
+// remembered is what an earlier weir knew of the table that is standing. What
+// cannot be read is no reason to stay away: the configuration is in force then.
+func remembered(j *state.Journal, log *slog.Logger) *plan.Memory {
+	memory, err := j.Read()
+	if err != nil {
+		log.Error("what was changed by hand is forgotten", "error", err)
+	}
+	return memory
 }
 
 // leave ends the life of this process's hold on the data plane.
@@ -132,12 +150,13 @@ func (m machinery) leave(dp plane, log *slog.Logger, down bool, kept []lvs.Servi
 		log.Info("weir ends and packets flow on", "why", "the next weir goes on from here; weir down takes the table away")
 		return dp.Close()
 	}
+	forgotten := state.Remove(statePath(m.Socket))
 	if len(kept) == 0 {
 		log.Info("weir ends and takes its table away")
-		return errors.Join(dp.Close(), m.remove())
+		return errors.Join(dp.Close(), m.remove(), forgotten)
 	}
 	log.Info("weir ends and takes its table away", "but", fmt.Sprintf("%d services stay as configured", len(kept)))
-	return errors.Join(dropBut(dp, kept), dp.Close())
+	return errors.Join(dropBut(dp, kept), dp.Close(), forgotten)
 }
 
 func dropBut(dp plane, kept []lvs.ServiceKey) error {

@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"internal/dataplane":               {"lvs"},
 	"internal/dataplane/ebpf":          {"dataplane", "sched", "netif/hook", "lvs"},
 	"internal/director":                {"plan", "config", "dataplane", "lvs"},
+	"internal/state":                   {"plan"}, // it keeps plan's notes
 	"internal/api":                     {"api/client", "config", "lvs"},
 	"internal/api/client":              {"lvs"},
 	"internal/cli":                     {"api/client", "config", "dialect", "dialect/*", "plan", "demo", "lvs"},

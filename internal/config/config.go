@@ -48,14 +48,7 @@ type Engine struct {
 	Interfaces  []string // names; empty: every Ethernet-like interface that is up
 	Connections int      // entries of the connection table, for each address family
 	HalfOpen    int      // entries of the half-open table, for each address family
-	Timeouts    Timeouts
-}
-
-// Timeouts are those ipvsadm --set can change.
-type Timeouts struct {
-	TCP    time.Duration // ESTABLISHED, 900 s
-	TCPFin time.Duration // FIN_WAIT, 120 s
-	UDP    time.Duration // 300 s
+	Timeouts    lvs.Timeouts
 }
 
 // A Service is a virtual service as it was asked for.
@@ -100,6 +93,6 @@ func Default() Config {
 		Mode:        ModeAuto,
 		Connections: 1000000,
 		HalfOpen:    65536,
-		Timeouts:    Timeouts{TCP: 15 * time.Minute, TCPFin: 2 * time.Minute, UDP: 5 * time.Minute},
+		Timeouts:    lvs.Timeouts{TCP: 15 * time.Minute, TCPFin: 2 * time.Minute, UDP: 5 * time.Minute},
 	}}
 }

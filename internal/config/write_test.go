@@ -62,7 +62,7 @@ func drawConfig(t *rapid.T) config.Config {
 			Interfaces:  rapid.SampledFrom([][]string{nil, {"eth0"}, {"on", "7", "null"}}).Draw(t, "interfaces"),
 			Connections: rapid.IntRange(config.MinConnections, config.MaxConnections).Draw(t, "connections"),
 			HalfOpen:    rapid.IntRange(config.MinConnections, config.MaxConnections).Draw(t, "half"),
-			Timeouts:    config.Timeouts{TCP: drawTime(t, time.Second), TCPFin: drawTime(t, time.Second), UDP: drawTime(t, time.Second)}}
+			Timeouts:    lvs.Timeouts{TCP: drawTime(t, time.Second), TCPFin: drawTime(t, time.Second), UDP: drawTime(t, time.Second)}}
 	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "services") {
 		c.Services = append(c.Services, drawService(t, i))

@@ -46,6 +46,11 @@ type Dataplane interface {
 	// list order.
 	Installed(ctx context.Context) iter.Seq2[lvs.Service, error]
 
+	// SetTimeouts sets how long connections without packets are remembered;
+	// zero leaves one as it is. Connections get the new ones with their
+	// next packet.
+	SetTimeouts(ctx context.Context, t lvs.Timeouts) error
+
 	// Reach tells where packets may arrive and how destinations are
 	// reached. It is the whole wish: links that are no longer named are
 	// left alone by the body from then on.

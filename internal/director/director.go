@@ -18,6 +18,7 @@ import (
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dataplane"
 	"github.com/weir-lb/weir/internal/lvs"
+	"github.com/weir-lb/weir/internal/plan"
 )
 
 // A Monitor checks real servers. It is told the whole list each time and
@@ -40,7 +41,19 @@ type Options struct {
 	// Watcher is told which addresses packets will have to reach; what it
 	// finds comes back through Reach. Nil: there is nobody to wait for.
 	Watcher Watcher
-	Log     *slog.Logger
+	// Remembered is what an earlier weir wrote into the journal about the
+	// table that is standing. Nil: nothing.
+	Remembered *plan.Memory
+	Journal    Journal // nil: nobody remembers
+	Log        *slog.Logger
+}
+
+// A Journal remembers what a killed weir would forget: who asked for what.
+type Journal interface {
+	// Begin forgets everything and takes these notes instead.
+	Begin(notes []plan.Note) error
+	// Add takes more notes. Long says that it is time to begin anew.
+	Add(notes []plan.Note) (long bool, err error)
 }
 
 // A Director turns what it is told into what the data plane holds.
@@ -92,6 +105,24 @@ func (d *Director) Judge(v lvs.Verdict) { d.tell(func(m *mind) { m.judge(v) }) }
 // Reach takes a new view of the network.
 func (d *Director) Reach(n lvs.Network) { d.tell(func(m *mind) { m.reach(n) }) }
 
+// Change makes changes by hand, one after the other. Each takes effect or is
+// refused by itself; the answer has an error or nil for each. What took effect
+// is in the data plane and in the snapshot by then. An error of Change itself
+// means that nobody waits any more, not that nothing was done.
+func (d *Director) Change(ctx context.Context, changes []lvs.Change) ([]error, error) {
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	b := &batch{changes: changes, errs: make([]error, len(changes)), open: len(changes), done: make(chan []error, 1)}
+	d.tell(func(m *mind) { m.asked(b) })
+	select {
+	case errs := <-b.done:
+		return errs, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // Alive is closed as soon as the loop comes round.
 func (d *Director) Alive() <-chan struct{} {
 	c := make(chan struct{})
@@ -120,10 +151,12 @@ func (d *Director) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		if m.in.Configured {
+			m.obey(ctx)
 			m.arrive(ctx)
 		}
 		d.shown.Store(m.snapshot())
 		d.events.wake()
+		m.reply()
 		timer.Reset(m.next(time.Now()))
 	}
 }

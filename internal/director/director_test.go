@@ -54,8 +54,20 @@ func start(t *testing.T, plane *memory.Plane, dp dataplane.Dataplane) *bench {
 	if dp == nil {
 		dp = plane
 	}
-	b.d = New(Options{Plane: dp, Describe: plane.Plane, Monitor: b, Watcher: b,
-		Log: slog.New(slog.NewTextHandler(&b.log, nil))})
+	return b.run(Options{Plane: dp})
+}
+
+// startWith runs a director that remembers.
+func startWith(t *testing.T, plane *memory.Plane, j Journal, m *plan.Memory) *bench {
+	b := &bench{t: t, plane: plane}
+	return b.run(Options{Plane: plane, Journal: j, Remembered: m})
+}
+
+func (b *bench) run(o Options) *bench {
+	t := b.t
+	o.Describe, o.Monitor, o.Watcher = b.plane.Plane, b, b
+	o.Log = slog.New(slog.NewTextHandler(&b.log, nil))
+	b.d = New(o)
 	ctx, cancel := contextWithCancel(t)
 	done := make(chan error, 1)
 	go func() { done <- b.d.Run(ctx) }()

@@ -21,16 +21,33 @@ const (
 
 // A mind is everything the loop knows. Only the goroutine in Run touches it.
 type mind struct {
-	d  *Director
-	in plan.Inputs
+	d   *Director
+	in  plan.Inputs
+	own bool // in.Health is in no snapshot yet
 
 	from    string
 	changed bool // the configuration has not been applied whole yet
-	handed  bool // what it asks of other rooms has been handed out
+	noted   bool // the journal was begun with it
+	handed  bool // what is asked for has been handed out to other rooms
 	applied time.Time
 	steps   int // done since the configuration arrived
 	waiters []chan error
 	answers map[lvs.ServiceKey]time.Time // until when a service waits for its first answers
+
+	// What is asked for is kept twice: as the configuration says, and as it
+	// has become by hand. in.Config has the services of the latter.
+	file    plan.Wish
+	said    config.Config
+	wish    plan.Wish
+	byHand  map[lvs.ServiceKey]lvs.Hand
+	targets []lvs.Target // as the monitor was told
+
+	timeouts lvs.Timeouts
+	timed    bool // the data plane has been told the timeouts
+
+	queue   []asked // changes by hand that wait
+	trial   trial
+	replies []*batch // that can be answered once the snapshot is shown
 
 	network lvs.Network
 	known   bool // the network has been seen
@@ -41,20 +58,54 @@ type mind struct {
 	wanted    []lvs.Service
 	fallback  map[lvs.ServiceKey]bool
 
+	// What went wrong in the latest attempt.
+	refused map[lvs.ServiceKey]error // by the data plane
+	blind   error                    // the table could not be read
+	untimed error                    // the timeouts could not be set
+
 	problem string
 	backoff time.Duration
 	retry   time.Time // zero: nothing to retry
 }
 
 func newMind(d *Director) *mind {
-	return &mind{d: d, answers: map[lvs.ServiceKey]time.Time{}, fallback: map[lvs.ServiceKey]bool{}}
+	m := &mind{d: d, answers: map[lvs.ServiceKey]time.Time{}, fallback: map[lvs.ServiceKey]bool{}, wish: plan.Wish{}}
+	if r := d.o.Remembered; r != nil {
+		m.said, m.wish, m.in.Orders, m.timeouts = r.File, r.Wish, r.Orders, r.Timeouts
+	}
+	return m
 }
 
 func (m *mind) configure(cfg config.Config, from string, done chan error) {
+	m.wish.Reload(m.said, cfg)
+	m.in.Orders = m.in.Orders.Within(m.wish)
+	m.reloadTimeouts(m.said.Engine.Timeouts, cfg.Engine.Timeouts)
+	m.said, m.file = cfg, plan.WishOf(cfg)
 	m.in.Config, m.in.Configured = cfg, true
-	m.from, m.changed, m.handed = from, true, false
+	m.rewish()
+	m.from, m.changed, m.noted = from, true, false
 	m.waiters = append(m.waiters, done)
 	m.steps, m.backoff, m.retry = 0, 0, time.Time{}
+}
+
+// reloadTimeouts takes what the configuration says now and did not say before.
+func (m *mind) reloadTimeouts(was, now lvs.Timeouts) {
+	for _, f := range []struct {
+		have     *time.Duration
+		was, now time.Duration
+	}{{&m.timeouts.TCP, was.TCP, now.TCP}, {&m.timeouts.TCPFin, was.TCPFin, now.TCPFin}, {&m.timeouts.UDP, was.UDP, now.UDP}} {
+		if f.was != f.now {
+			*f.have = f.now
+		}
+	}
+	m.timed = false
+}
+
+// rewish makes what is planned with follow what is asked for.
+func (m *mind) rewish() {
+	m.in.Config.Services = m.wish.Services()
+	m.byHand = m.wish.ByHand(m.file)
+	m.handed = false
 }
 
 func (m *mind) reach(n lvs.Network) { m.network, m.known, m.reached = n, true, false }
@@ -91,12 +142,17 @@ func (m *mind) arrive(ctx context.Context) {
 		m.event("configuration", lvs.ServiceKey{}, netip.AddrPort{}, fmt.Sprintf("applied %s, %s", m.from, changes(m.steps)))
 		m.answer(nil)
 	}
+	if !m.noted {
+		m.remember(nil)
+	}
 }
 
 func (m *mind) try(ctx context.Context) (err error) {
+	m.refused, m.blind, m.untimed = nil, nil, nil
 	if !m.read {
 		if m.installed, err = m.look(ctx); err != nil {
-			return fmt.Errorf("read the data plane: %w", err)
+			m.blind = fmt.Errorf("read the data plane: %w", err)
+			return m.blind
 		}
 		m.read = true
 	}
@@ -107,7 +163,7 @@ func (m *mind) try(ctx context.Context) (err error) {
 	m.patience(time.Now())
 	m.wanted = plan.Desired(m.in)
 	m.noteFallback()
-	return errors.Join(m.applyNetwork(ctx), m.applyTable(ctx))
+	return errors.Join(m.applyNetwork(ctx), m.applyTimeouts(ctx), m.applyTable(ctx))
 }
 
 func (m *mind) look(ctx context.Context) (all []lvs.Service, err error) {
@@ -125,7 +181,7 @@ func (m *mind) look(ctx context.Context) (all []lvs.Service, err error) {
 func (m *mind) handOut(now time.Time) {
 	first := m.in.Health == nil
 	before := m.in.Health
-	m.in.Health = plan.Believe(m.in.Config, before, m.installed)
+	m.in.Health, m.own = plan.Believe(m.in.Config, before, m.installed), true
 	for _, c := range m.in.Config.Services {
 		if _, had := before[c.Key]; had || c.Fallback == nil {
 			continue
@@ -137,10 +193,24 @@ func (m *mind) handOut(now time.Time) {
 		}
 		m.answers[c.Key] = now.Add(plan.Patience(c))
 	}
-	m.d.o.Monitor.Set(plan.Targets(m.in.Config, m.in.Health))
+	m.setTargets()
 	if m.d.o.Watcher != nil {
 		m.d.o.Watcher.Want(plan.Addresses(m.in.Config))
 	}
+}
+
+// setTargets tells the monitor, if there is anything it does not know. What is
+// believed is news only for targets it does not have.
+func (m *mind) setTargets() {
+	now := plan.Targets(m.in.Config, m.in.Health)
+	same := slices.EqualFunc(m.targets, now, func(a, b lvs.Target) bool {
+		a.Up = b.Up
+		return a == b
+	})
+	if !same || m.targets == nil {
+		m.d.o.Monitor.Set(now)
+	}
+	m.targets = append([]lvs.Target{}, now...)
 }
 
 func (m *mind) stands(k lvs.ServiceKey, at netip.AddrPort) bool {
@@ -173,21 +243,39 @@ func (m *mind) applyNetwork(ctx context.Context) error {
 	return nil
 }
 
+func (m *mind) applyTimeouts(ctx context.Context) error {
+	if m.timed {
+		return nil
+	}
+	if err := m.d.o.Plane.SetTimeouts(ctx, m.timeouts); err != nil {
+		m.untimed = fmt.Errorf("tell the data plane the timeouts: %w", err)
+		return m.untimed
+	}
+	m.timed = true
+	return nil
+}
+
 // applyTable does every step it can: one refused service must not keep the
 // others from changing. After a refusal the book is opened anew, since nobody
 // knows how much of the step was done.
 func (m *mind) applyTable(ctx context.Context) error {
 	var errs []error
+	var done []plan.Step
 	for _, s := range plan.Diff(m.installed, m.wanted) {
 		if err := m.do(ctx, s); err != nil {
 			errs = append(errs, err)
+			if m.refused == nil {
+				m.refused = map[lvs.ServiceKey]error{}
+			}
+			m.refused[s.Service.Key] = err
 			m.read = false
 			continue
 		}
 		m.steps++
-		m.book(s)
+		done = append(done, s)
 		m.d.log.Debug("table changed", "service", s.Service.Key.String(), "step", s.String())
 	}
+	m.installed = plan.After(m.installed, done)
 	return errors.Join(errs...)
 }
 
@@ -202,18 +290,6 @@ func (m *mind) do(ctx context.Context, s plan.Step) error {
 		return fmt.Errorf("install %v: %w", s.Service.Key, err)
 	}
 	return nil
-}
-
-// book writes down what a step has done. The slice is never changed in
-// place, because snapshots show it.
-func (m *mind) book(s plan.Step) {
-	kept := slices.Clone(m.installed)
-	kept = slices.DeleteFunc(kept, func(h lvs.Service) bool { return h.Key == s.Service.Key })
-	if !s.Drop {
-		kept = append(kept, s.Service)
-		slices.SortFunc(kept, func(a, b lvs.Service) int { return a.Key.Compare(b.Key) })
-	}
-	m.installed = kept
 }
 
 func (m *mind) answer(err error) {

@@ -21,11 +21,9 @@ func (m *mind) judge(v lvs.Verdict) {
 	if was.Checked && was.Up == now.Up {
 		now.Since = was.Since
 	}
-	// Snapshots show these maps: the changed ones are new.
-	m.in.Health = maps.Clone(m.in.Health)
 	hs := maps.Clone(m.in.Health[v.Service])
 	hs[v.Destination] = now
-	m.in.Health[v.Service] = hs
+	m.setHealth(v.Service, hs)
 	if was.Up == now.Up && (was.Checked || was.Up) {
 		return // nobody changed their mind
 	}
@@ -116,7 +114,8 @@ func (m *mind) event(kind string, k lvs.ServiceKey, at netip.AddrPort, text stri
 func (m *mind) snapshot() *lvs.Snapshot {
 	s := &lvs.Snapshot{At: time.Now(), Configured: !m.applied.IsZero(), Config: m.from, Applied: m.applied,
 		Problem: m.problem, Wanted: m.wanted, Installed: m.installed, Health: m.in.Health,
-		Fallback: m.fallback, Network: m.network}
+		Fallback: m.fallback, Network: m.network, Orders: m.in.Orders, Timeouts: m.timeouts, ByHand: m.byHand}
+	m.own = false
 	if m.d.o.Describe != nil {
 		s.Plane = m.d.o.Describe()
 	}

@@ -36,3 +36,7 @@ func ParseScheduler(s string) (Scheduler, error) {
 	}
 	return "", fmt.Errorf("unknown scheduler %q; one of rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh twos", s)
 }
+
+// None is the scheduler of a service that chooses nobody, as the kernel's IPVS
+// takes it from ipvsadm. No configuration asks for it.
+const None Scheduler = "none"

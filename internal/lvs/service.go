@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"hash/fnv"
 	mathbits "math/bits"
 	"net/netip"
 	"slices"
@@ -267,4 +268,16 @@ func (s Service) Lines() []string {
 		lines = append(lines, fmt.Sprintf("-a %s %s", s.Key, d))
 	}
 	return lines
+}
+
+// Tag is a short text that is another one once anything about the service or
+// its destinations is. The order of destinations does not count.
+func (s Service) Tag() string {
+	lines := s.Lines()
+	slices.Sort(lines)
+	h := fnv.New64a()
+	for _, l := range lines {
+		_, _ = h.Write([]byte(l + "\n")) // a hash takes everything
+	}
+	return strconv.FormatUint(h.Sum64(), 16)
 }

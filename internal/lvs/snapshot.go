@@ -18,9 +18,23 @@ type Snapshot struct {
 	Installed []Service
 	Health    map[ServiceKey]map[netip.AddrPort]Health
 	Fallback  map[ServiceKey]bool // the sorry server stands in
-	Network   Network
-	Plane     Plane
+	Orders    map[ServiceKey]map[netip.AddrPort]Order
+	Timeouts  Timeouts
+	// ByHand are the services that are not as the configuration has them.
+	ByHand  map[ServiceKey]Hand
+	Network Network
+	Plane   Plane
 }
+
+// A Hand says what operators have done to a service of the configuration.
+type Hand string
+
+// What can be done by hand.
+const (
+	HandAdded   Hand = "added"   // the configuration does not have it
+	HandChanged Hand = "changed" // the configuration has it otherwise
+	HandDeleted Hand = "deleted" // the configuration has it, the table does not
+)
 
 // A Plane describes the data plane that is running.
 type Plane struct {

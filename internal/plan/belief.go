@@ -14,6 +14,7 @@ const (
 	WhyUnchecked = "not checked yet"
 	WhyAdopted   = "was in service when weir started"
 	WhyOff       = "its check is off"
+	WhyByHand    = "put in service by hand"
 )
 
 // Believe is what to hold true of every real server of cfg before the next
@@ -22,16 +23,16 @@ const (
 // one. (ldirectord sends traffic to servers it has not checked yet.)
 func Believe(cfg config.Config, known Beliefs, installed []lvs.Service) Beliefs {
 	out := make(Beliefs, len(cfg.Services))
+	standing := byKey(installed)
 	for _, c := range cfg.Services {
-		i := slices.IndexFunc(installed, func(s lvs.Service) bool { return s.Key == c.Key })
+		serving := make(map[netip.AddrPort]bool)
+		for _, d := range standing[c.Key].Destinations {
+			serving[d.Addr] = d.Weight > 0
+		}
 		hs := make(map[netip.AddrPort]lvs.Health, len(c.Reals))
 		for _, r := range c.Reals {
-			var d lvs.Destination
-			if i >= 0 {
-				d, _ = installed[i].Destination(r.Addr)
-			}
 			was, seen := known[c.Key][r.Addr]
-			hs[r.Addr] = believe(r, was, seen, d.Weight > 0)
+			hs[r.Addr] = believe(r, was, seen, serving[r.Addr])
 		}
 		out[c.Key] = hs
 	}
@@ -44,7 +45,7 @@ func believe(r config.Real, was lvs.Health, seen, serving bool) lvs.Health {
 		return lvs.Health{Up: true, Since: was.Since}
 	case r.Check.Kind == lvs.CheckOff:
 		return lvs.Health{Reason: lvs.ReasonOff, Why: WhyOff, Since: was.Since}
-	case seen && was.Checked:
+	case seen && (was.Checked || was.Why == WhyByHand):
 		return was
 	case seen && was.Up, serving:
 		return lvs.Health{Up: true, Why: WhyAdopted}

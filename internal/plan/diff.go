@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,16 +27,17 @@ type Step struct {
 func Diff(have, want []lvs.Service) []Step {
 	var steps []Step
 	wanted := make(map[lvs.ServiceKey]bool, len(want))
+	standing := byKey(have)
 	for _, w := range want {
 		wanted[w.Key] = true
-		i := slices.IndexFunc(have, func(h lvs.Service) bool { return h.Key == w.Key })
-		if i < 0 {
+		h, ok := standing[w.Key]
+		if !ok {
 			steps = append(steps, Step{Service: w, fresh: true})
 			continue
 		}
-		w.Destinations = Order(have[i].Destinations, w.Destinations)
-		if !w.Equal(have[i]) {
-			steps = append(steps, Step{Service: w, was: have[i]})
+		w.Destinations = Order(h.Destinations, w.Destinations)
+		if !w.Equal(h) {
+			steps = append(steps, Step{Service: w, was: h})
 		}
 	}
 	slices.SortStableFunc(steps, func(a, b Step) int { return general(a.Service.Key, b.Service.Key) })
@@ -47,6 +49,29 @@ func Diff(have, want []lvs.Service) []Step {
 	}
 	slices.SortStableFunc(steps[n:], func(a, b Step) int { return general(b.Service.Key, a.Service.Key) })
 	return steps
+}
+
+// After is what stands once steps have been done. Have is not changed.
+func After(have []lvs.Service, steps []Step) []lvs.Service {
+	if len(steps) == 0 {
+		return have
+	}
+	now := byKey(have)
+	for _, s := range steps {
+		delete(now, s.Service.Key)
+		if !s.Drop {
+			now[s.Service.Key] = s.Service
+		}
+	}
+	return slices.SortedFunc(maps.Values(now), func(a, b lvs.Service) int { return a.Key.Compare(b.Key) })
+}
+
+func byKey(ss []lvs.Service) map[lvs.ServiceKey]lvs.Service {
+	out := make(map[lvs.ServiceKey]lvs.Service, len(ss))
+	for _, s := range ss {
+		out[s.Key] = s
+	}
+	return out
 }
 
 // general compares keys by how much they catch: one port of an address, then

@@ -17,6 +17,9 @@ import (
 // Beliefs are what is held true of each real server of each service.
 type Beliefs map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health
 
+// Orders are the weights operators gave.
+type Orders map[lvs.ServiceKey]map[netip.AddrPort]lvs.Order
+
 // Inputs is everything the answer depends on.
 type Inputs struct {
 	Config     config.Config
@@ -24,7 +27,7 @@ type Inputs struct {
 	Health     Beliefs
 	// Orders are weights an operator gave by hand. They beat configuration
 	// and verdict.
-	Orders map[lvs.ServiceKey]map[netip.AddrPort]int
+	Orders Orders
 	// Waiting names services whose first answers are still out. Their sorry
 	// server stays away: every start would flash it otherwise.
 	Waiting map[lvs.ServiceKey]bool
@@ -48,23 +51,41 @@ func service(in Inputs, c config.Service) lvs.Service {
 	s := lvs.Service{Key: c.Key, Scheduler: c.Scheduler, SchedFlags: c.SchedFlags,
 		Persistence: c.Persistence, OnePacket: c.OnePacket}
 	for _, r := range slices.Backward(c.Reals) {
-		d := r.Destination
-		up := in.Health[c.Key][d.Addr].Up
-		weight, ordered := in.Orders[c.Key][d.Addr]
-		switch {
-		case ordered:
-			d.Weight = weight
-		case !up && c.Quiescent:
-			d.Weight = 0
-		case !up:
-			continue
+		if d, stands := destination(in, c, r); stands {
+			s.Destinations = append(s.Destinations, d)
 		}
-		s.Destinations = append(s.Destinations, d)
 	}
 	if FallbackOn(in, c) {
 		s.Destinations = withFallback(s.Destinations, *c.Fallback)
 	}
 	return s
+}
+
+// destination is r as it should stand, if it should.
+func destination(in Inputs, c config.Service, r config.Real) (lvs.Destination, bool) {
+	d := r.Destination
+	up := in.Health[c.Key][d.Addr].Up
+	order, ordered := in.Orders[c.Key][d.Addr]
+	switch {
+	case ordered:
+		d.Weight = order.Weight
+	case !up && c.Quiescent:
+		d.Weight = 0
+	case !up:
+		return d, false
+	}
+	return d, true
+}
+
+// LeftOut tells whether the destination at addr is asked for but does not
+// stand in the table, since it is down.
+func LeftOut(in Inputs, c config.Service, at netip.AddrPort) bool {
+	i := find(c.Reals, at)
+	if i < 0 {
+		return false
+	}
+	_, stands := destination(in, c, c.Reals[i])
+	return !stands
 }
 
 // withFallback adds the sorry server at the head, where a new destination
@@ -89,7 +110,7 @@ func FallbackOn(in Inputs, c config.Service) bool {
 	unanswered := false
 	for _, r := range c.Reals {
 		h := in.Health[c.Key][r.Addr]
-		if h.Up || in.Orders[c.Key][r.Addr] > 0 {
+		if h.Up || in.Orders[c.Key][r.Addr].Weight > 0 {
 			return false
 		}
 		unanswered = unanswered || r.Check.Asks() && !h.Checked
@@ -103,9 +124,13 @@ func FallbackOn(in Inputs, c config.Service) bool {
 func Order(have, want []lvs.Destination) []lvs.Destination {
 	out := make([]lvs.Destination, 0, len(want))
 	at := make(map[netip.AddrPort]lvs.Destination, len(want))
+	stood := make(map[netip.AddrPort]bool, len(have))
+	for _, h := range have {
+		stood[h.Addr] = true
+	}
 	for _, d := range want {
 		at[d.Addr] = d
-		if !slices.ContainsFunc(have, func(h lvs.Destination) bool { return h.Addr == d.Addr }) {
+		if !stood[d.Addr] {
 			out = append(out, d)
 		}
 	}

@@ -111,7 +111,7 @@ func in(s config.Service, b Beliefs) Inputs {
 }
 
 func ordered(in Inputs, at netip.AddrPort, w int) Inputs {
-	in.Orders = map[lvs.ServiceKey]map[netip.AddrPort]int{web: {at: w}}
+	in.Orders = Orders{web: {at: {Weight: w}}}
 	return in
 }
 

@@ -1,6 +1,7 @@
 package ebpf
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -82,6 +83,15 @@ func over(e *engine, o Options, log *slog.Logger) *Plane {
 		},
 		hops: newHops(e.maps["nexthops"].MaxEntries()),
 	}
+}
+
+// SetTimeouts implements dataplane.Dataplane.
+func (p *Plane) SetTimeouts(_ context.Context, t lvs.Timeouts) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t = t.Over(lvs.Timeouts{TCP: p.opts.TCP, TCPFin: p.opts.TCPFin, UDP: p.opts.UDP})
+	p.opts.TCP, p.opts.TCPFin, p.opts.UDP = t.TCP, t.TCPFin, t.UDP
+	return p.setTimeouts()
 }
 
 // setTimeouts brings the timeouts of an adopted engine up to date.

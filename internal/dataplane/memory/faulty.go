@@ -13,7 +13,7 @@ import (
 var ErrRefused = errors.New("refused by the test")
 
 // A Faulty plane stands before another one and refuses what Refuse tells it
-// to: "put", "drop", "installed" or "reach". Half says that a refused change
+// to: "put", "drop", "installed", "timeouts" or "reach". Half says that a refused change
 // was done all the same, the worst answer there is.
 type Faulty struct {
 	dataplane.Dataplane
@@ -46,6 +46,11 @@ func (f Faulty) Drop(ctx context.Context, k lvs.ServiceKey) error {
 // Reach is the other's Reach, or a refusal.
 func (f Faulty) Reach(ctx context.Context, n lvs.Network) error {
 	return f.do("reach", func() error { return f.Dataplane.Reach(ctx, n) })
+}
+
+// SetTimeouts is the other's SetTimeouts, or a refusal.
+func (f Faulty) SetTimeouts(ctx context.Context, t lvs.Timeouts) error {
+	return f.do("timeouts", func() error { return f.Dataplane.SetTimeouts(ctx, t) })
 }
 
 // Installed is the other's Installed, or a refusal.

@@ -20,6 +20,7 @@ type Plane struct {
 	mu          sync.Mutex
 	services    map[lvs.ServiceKey]lvs.Service
 	network     lvs.Network
+	timeouts    lvs.Timeouts
 	connections []lvs.Connection
 	writes      uint64
 	since       time.Time
@@ -97,6 +98,27 @@ func (p *Plane) Reach(ctx context.Context, n lvs.Network) error {
 	defer p.mu.Unlock()
 	p.network = n
 	return nil
+}
+
+// SetTimeouts keeps the promise of dataplane.Dataplane.
+func (p *Plane) SetTimeouts(ctx context.Context, t lvs.Timeouts) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t = t.Over(p.timeouts); t != p.timeouts {
+		p.timeouts = t
+		p.writes++
+	}
+	return nil
+}
+
+// Timeouts are those in force.
+func (p *Plane) Timeouts() lvs.Timeouts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.timeouts
 }
 
 // Network is what Reach was last told.

@@ -1,0 +1,271 @@
+package director
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/weir-lb/weir/internal/config"
+	"github.com/weir-lb/weir/internal/lvs"
+	"github.com/weir-lb/weir/internal/plan"
+)
+
+// A batch is a list of changes one caller waits for.
+type batch struct {
+	changes []lvs.Change
+	errs    []error
+	open    int // how many have no answer yet
+	done    chan []error
+}
+
+// An asked is one change of a batch.
+type asked struct {
+	b *batch
+	i int
+}
+
+func (a asked) change() lvs.Change { return a.b.changes[a.i] }
+
+// A trial is a run of changes that go to the data plane together, and how it
+// was before them.
+type trial struct {
+	taken    []asked
+	before   map[lvs.ServiceKey]before
+	timeouts lvs.Timeouts
+	gone     map[lvs.ServiceKey]bool // services they take something away from
+}
+
+// A before is a service as it was before a trial.
+type before struct {
+	service config.Service
+	stood   bool
+	health  map[netip.AddrPort]lvs.Health
+	orders  map[netip.AddrPort]lvs.Order
+}
+
+func (m *mind) asked(b *batch) {
+	for i := range b.changes {
+		m.queue = append(m.queue, asked{b, i})
+	}
+}
+
+// obey makes the changes that were asked for by hand. As many as possible go
+// to the data plane at once; if it refuses a service, the changes of that service
+// are taken back and tried one by one, so that each gets its own answer.
+func (m *mind) obey(ctx context.Context) {
+	for len(m.queue) > 0 && ctx.Err() == nil {
+		m.begin()
+		m.take()
+		taken := m.trial.taken
+		if len(taken) == 0 {
+			continue // all were refused
+		}
+		_ = m.try(ctx) // what it means for each change is asked below
+		for _, a := range m.settle() {
+			m.alone(ctx, a)
+		}
+		m.finish(taken)
+	}
+}
+
+func (m *mind) begin() {
+	m.trial = trial{before: map[lvs.ServiceKey]before{}, gone: map[lvs.ServiceKey]bool{}, timeouts: m.timeouts}
+}
+
+// take makes changes until one would add again what another has just taken
+// away: to the data plane the two together would be no change at all, but a
+// new destination stands at the head of its list and a new service counts from
+// zero.
+func (m *mind) take() {
+	for len(m.queue) > 0 {
+		a := m.queue[0]
+		c := a.change()
+		if adds := c.Kind == lvs.AddService || c.Kind == lvs.AddDestination; adds && m.trial.gone[c.Service.Key] {
+			break
+		}
+		m.queue = m.queue[1:]
+		if err := m.make(c); err != nil {
+			m.answerOne(a, err)
+			continue
+		}
+		m.trial.taken = append(m.trial.taken, a)
+	}
+	m.rewish()
+}
+
+// settle answers what took effect, takes back what was refused, and returns
+// the changes concerned.
+func (m *mind) settle() (again []asked) {
+	for _, a := range m.trial.taken {
+		if m.hit(a.change()) != nil {
+			again = append(again, a)
+		} else {
+			m.answerOne(a, nil)
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	for k := range m.trial.before {
+		if m.blind != nil || m.refused[k] != nil {
+			m.restore(k)
+		}
+	}
+	if m.blind != nil || m.untimed != nil {
+		m.timeouts, m.timed = m.trial.timeouts, false
+	}
+	m.rewish()
+	return again
+}
+
+// hit is why the data plane refused what c asked.
+func (m *mind) hit(c lvs.Change) error {
+	switch {
+	case m.blind != nil:
+		return m.blind
+	case c.Kind == lvs.SetTimeouts:
+		return m.untimed
+	case c.Kind != lvs.ClearTable:
+		return m.refused[c.Service.Key]
+	}
+	for _, err := range m.refused {
+		return err
+	}
+	return nil
+}
+
+// alone tries one change by itself.
+func (m *mind) alone(ctx context.Context, a asked) {
+	m.begin()
+	if err := m.make(a.change()); err != nil {
+		m.answerOne(a, err)
+		return
+	}
+	m.rewish()
+	m.trial.taken = []asked{a}
+	_ = m.try(ctx) // what it means for the change is asked here
+	why := m.hit(a.change())
+	if len(m.settle()) > 0 {
+		m.answerOne(a, why)
+	}
+}
+
+// keep remembers k as it is before it is changed.
+func (m *mind) keep(k lvs.ServiceKey) {
+	if _, kept := m.trial.before[k]; kept {
+		return
+	}
+	s, stood := m.wish[k]
+	m.trial.before[k] = before{s, stood, m.in.Health[k], m.in.Orders[k]}
+}
+
+func (m *mind) restore(k lvs.ServiceKey) {
+	b := m.trial.before[k]
+	delete(m.wish, k)
+	if b.stood {
+		m.wish[k] = b.service
+	}
+	m.setHealth(k, b.health)
+	m.in.Orders = m.in.Orders.But(k)
+	for _, o := range b.orders {
+		m.in.Orders = m.in.Orders.With(o)
+	}
+}
+
+// make changes what is asked for, or refuses.
+func (m *mind) make(c lvs.Change) error {
+	k, at := c.Service.Key, c.Destination.Addr
+	if c.Kind == lvs.SetTimeouts {
+		m.timeouts, m.timed = c.Timeouts.Over(m.timeouts), false
+		return nil
+	}
+	if c.Match != "" {
+		if s, ok := m.standing(k); !ok || s.Tag() != c.Match {
+			return fmt.Errorf("%s: %w", k, lvs.ErrChanged)
+		}
+	}
+	if c.Kind == lvs.ClearTable {
+		for k := range m.wish {
+			m.keep(k)
+			m.trial.gone[k] = true
+		}
+		m.in.Orders = plan.Orders{}
+		return m.wish.Apply(c, m.file)
+	}
+	m.keep(k)
+	if c.Kind == lvs.OrderWeight || c.Kind == lvs.RevokeOrder {
+		return m.order(c)
+	}
+	if plan.LeftOut(m.in, m.wish[k], at) && m.listed(k) {
+		// It is asked for but not in the table, since it is down. To the one
+		// who looks at the table it is not there.
+		switch c.Kind {
+		case lvs.AddDestination:
+			c.Kind = lvs.EditDestination
+		case lvs.EditDestination, lvs.DeleteDestination:
+			return fmt.Errorf("%v: %w", at, lvs.ErrNoDestination)
+		}
+	}
+	if err := m.wish.Apply(c, m.file); err != nil {
+		return err
+	}
+	m.follow(c)
+	return nil
+}
+
+// follow makes beliefs and orders follow a change that was made.
+func (m *mind) follow(c lvs.Change) {
+	k, at := c.Service.Key, c.Destination.Addr
+	switch c.Kind {
+	case lvs.DeleteService:
+		m.trial.gone[k] = true
+		m.in.Orders = m.in.Orders.But(k)
+	case lvs.DeleteDestination:
+		m.trial.gone[k] = true
+		m.in.Orders = m.in.Orders.Without(k, at)
+	case lvs.AddDestination, lvs.EditDestination:
+		m.in.Orders = m.in.Orders.Without(k, at)
+		if c.Kind == lvs.AddDestination || c.Destination.Weight > 0 {
+			m.putInService(k, at)
+		}
+	}
+}
+
+// putInService believes a server that is down to be up, because somebody has
+// just said so; until its check says otherwise.
+func (m *mind) putInService(k lvs.ServiceKey, at netip.AddrPort) {
+	h := m.in.Health[k][at]
+	if h.Up {
+		return
+	}
+	hs := make(map[netip.AddrPort]lvs.Health, len(m.in.Health[k])+1)
+	for a, h := range m.in.Health[k] {
+		hs[a] = h
+	}
+	hs[at] = lvs.Health{Checked: h.Checked, Up: true, Why: plan.WhyByHand, Since: time.Now()}
+	m.setHealth(k, hs)
+}
+
+// order gives a destination a weight that beats everything else, or takes the
+// order back.
+func (m *mind) order(c lvs.Change) error {
+	k, at := c.Service.Key, c.Destination.Addr
+	s, ok := m.wish[k]
+	if !ok {
+		return fmt.Errorf("%v: %w", k, lvs.ErrNoService)
+	}
+	if !plan.Has(s, at) {
+		return fmt.Errorf("%v: %w", at, lvs.ErrNoDestination)
+	}
+	if c.Kind == lvs.RevokeOrder {
+		m.in.Orders = m.in.Orders.Without(k, at)
+		return nil
+	}
+	if c.Destination.Weight < 0 {
+		return fmt.Errorf("weight %d: %w", c.Destination.Weight, lvs.ErrRange)
+	}
+	m.in.Orders = m.in.Orders.With(lvs.Order{Service: k, Destination: at, Weight: c.Destination.Weight,
+		Since: time.Now(), Until: c.Until})
+	return nil
+}
