@@ -16,8 +16,7 @@ import (
 
 // openEngine loads the packet engine, or takes over the one that runs.
 func openEngine(e config.Engine, log *slog.Logger) (plane, error) {
-	p, err := ebpf.Open(ebpf.Options{Mode: ebpf.Mode(e.Mode), Connections: e.Connections, HalfOpen: e.HalfOpen,
-		TCP: e.Timeouts.TCP, TCPFin: e.Timeouts.TCPFin, UDP: e.Timeouts.UDP}, log)
+	p, err := ebpf.Open(ebpf.Options{Mode: ebpf.Mode(e.Mode), Connections: e.Connections, HalfOpen: e.HalfOpen, Wide: e.Wide}, log)
 	if err != nil {
 		return nil, privileged(err)
 	}

@@ -89,7 +89,7 @@ func toDestination(d lvs.Destination, health map[netip.AddrPort]lvs.Health, n lv
 func toConnection(c lvs.Connection) client.Connection {
 	return client.Connection{Protocol: strings.ToLower(c.Protocol.String()), Client: c.Client.String(),
 		Virtual: c.Virtual.String(), Destination: c.Destination.String(), Forward: word(c.Forward),
-		State: c.State.Name(c.Protocol), Expires: int(c.Expires.Seconds())}
+		State: c.StateName(), Expires: int(c.Expires.Seconds())}
 }
 
 func toTotals(t lvs.Totals) client.Totals {

@@ -22,6 +22,7 @@ type Place struct {
 // changed afterwards.
 type Config struct {
 	Engine   Engine
+	Marks    []lvs.Rule // the first that fits counts
 	Services []Service
 
 	// AutoReload watches the file and reloads when its content changes.
@@ -48,7 +49,9 @@ type Engine struct {
 	Interfaces  []string // names; empty: every Ethernet-like interface that is up
 	Connections int      // entries of the connection table, for each address family
 	HalfOpen    int      // entries of the half-open table, for each address family
+	Wide        int      // entries of the wide table, for both families together
 	Timeouts    lvs.Timeouts
+	Sysctls     lvs.Sysctls
 }
 
 // A Service is a virtual service as it was asked for.
@@ -77,6 +80,11 @@ type Real struct {
 	Place Place
 }
 
+// Tuning is what of c a data plane is told beside the services.
+func (c Config) Tuning() lvs.Tuning {
+	return lvs.Tuning{Timeouts: c.Engine.Timeouts, Sysctls: c.Engine.Sysctls, Rules: c.Marks}
+}
+
 // The bounds of what may be asked for; the keys of weir.yaml tell them to
 // people and Validate holds every dialect to them.
 const (
@@ -85,6 +93,7 @@ const (
 	MinConnections = 1 << 10
 	MaxTimeout     = 31 * 24 * time.Hour // ipvsadm's own limit
 	MaxText        = 16 << 20            // bytes of a configuration file
+	MaxRules       = 1024                // of the classifier, one for each range of ports
 )
 
 // Default is the configuration of an empty file.
@@ -93,6 +102,8 @@ func Default() Config {
 		Mode:        ModeAuto,
 		Connections: 1000000,
 		HalfOpen:    65536,
-		Timeouts:    lvs.Timeouts{TCP: 15 * time.Minute, TCPFin: 2 * time.Minute, UDP: 5 * time.Minute},
+		Wide:        262144,
+		Timeouts:    lvs.DefaultTuning().Timeouts,
+		Sysctls:     lvs.DefaultSysctls(),
 	}}
 }

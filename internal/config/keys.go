@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/weir-lb/weir/internal/lvs"
@@ -65,8 +66,30 @@ var engineKeys = &object{name: "engine", help: "The packet engine.", keys: []key
 	{name: "mode", form: formWord, def: "auto", words: []string{"auto", "xdp", "tc"}, help: "where packets are taken: auto uses XDP where the driver runs it natively, else tc"},
 	{name: "interfaces", form: formTexts, help: "interfaces packets are taken from; none: every Ethernet-like interface that is up"},
 	{name: "connections", form: formNumber, def: "1000000", min: MinConnections, max: MaxConnections, help: "entries of the connection table, for each address family"},
+	{name: "wide", form: formNumber, def: "262144", min: MinConnections, max: MaxConnections, help: "entries of the wide table, for both address families together: templates, and the connections of persistent, firewall-mark and every-port services"},
 	{name: "half_open", form: formNumber, def: "65536", min: MinConnections, max: MaxConnections, help: "entries of the half-open table, for each address family"},
 	{name: "timeouts", form: formObject, of: timeoutKeys, help: timeoutKeys.help},
+	{name: "vs", form: formObject, of: sysctlKeys, help: sysctlKeys.help},
+}}
+
+// sysctlKeys are the settings of net.ipv4.vs, each under its own name.
+var sysctlKeys = func() *object {
+	o := &object{name: "vs", help: "The settings the kernel's IPVS has under net.ipv4.vs."}
+	for _, s := range lvs.AllSysctls() {
+		i := s.Info()
+		o.keys = append(o.keys, key{name: i.Name, form: formNumber, def: strconv.Itoa(i.Default), min: int64(i.Min), max: int64(i.Max), help: i.Help})
+	}
+	return o
+}()
+
+var markKeys = &object{name: "mark", help: "Packets that get a firewall mark, when they belong to no connection yet.", must: []string{"mark"}, keys: []key{
+	{name: "mark", form: formNumber, min: 1, max: 1<<32 - 1, help: "the mark; a service listens to it with: listen: fwmark 1"},
+	{name: "protocol", form: formWord, words: []string{"tcp", "udp", "sctp"}, help: "none: all three"},
+	{name: "from", form: formText, help: "address or network of the client; none: any"},
+	{name: "to", form: formText, help: "address or network the packet is for; none: any"},
+	{name: "ports", form: formTexts, help: "ports the packet is for, and ranges of them: \"80\", \"1024-65535\"; none: every port"},
+	{name: "source_ports", form: formTexts, help: "ports the packet comes from; none: every port"},
+	{name: "interface", form: formText, help: "interface it arrives on; none: any"},
 }}
 
 var checkKeys = &object{name: "check", help: "How a real server is asked whether it is well.", short: "kind", keys: []key{
@@ -146,6 +169,7 @@ var rootKeys = &object{name: "weir.yaml", help: "Configuration of weir.", keys: 
 	{name: "log_file", form: formText, help: "absolute path of the file the log goes to, or a syslog facility (daemon, local0); none: standard error"},
 	{name: "engine", form: formObject, of: engineKeys, help: engineKeys.help},
 	{name: "defaults", form: formObject, of: defaultsKeys, help: defaultsKeys.help},
+	{name: "marks", form: formList, of: markKeys, help: "which packets get which firewall mark; the first that fits counts"},
 	{name: "services", form: formList, of: serviceKeys, help: "the virtual services"},
 }}
 

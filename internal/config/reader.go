@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/weir-lb/weir/internal/lvs"
 )
 
 // maxNodes bounds what a file may unfold to: aliases let a short text stand
@@ -122,6 +124,10 @@ func (r *reader) object(n *yaml.Node, o *object) fields {
 func (f fields) add(name, value *yaml.Node) {
 	name = f.r.resolve(name)
 	if name.Kind != yaml.ScalarNode || f.of.key(name.Value) == nil {
+		if why := lvs.ForeignSysctls[name.Value]; why != "" && f.of == sysctlKeys {
+			f.r.problems.Warnf(f.r.place(name), "vs: %s does nothing in weir: %s", name.Value, why)
+			return
+		}
 		f.r.errorf(name, "%s: unknown key %s%s", f.of.name, shown(name), f.of.nearest(name.Value))
 		return
 	}

@@ -22,7 +22,25 @@ var samples = map[string]struct {
 }{
 	"auto_reload": {true, nil}, "log_file": {"local0", nil},
 	"engine.mode": {"tc", nil}, "engine.interfaces": {[]string{"eth0"}, nil},
-	"engine.connections": {2048, nil}, "engine.half_open": {2048, nil},
+	"engine.connections": {2048, nil}, "engine.half_open": {2048, nil}, "engine.wide": {2048, nil},
+	"engine.vs.am_droprate":               {2, nil},
+	"engine.vs.amemthresh":                {2, nil},
+	"engine.vs.cache_bypass":              {1, nil},
+	"engine.vs.conn_reuse_mode":           {0, nil},
+	"engine.vs.drop_entry":                {1, nil},
+	"engine.vs.drop_packet":               {1, nil},
+	"engine.vs.expire_nodest_conn":        {1, nil},
+	"engine.vs.expire_quiescent_template": {1, nil},
+	"engine.vs.lblc_expiration":           {2, nil},
+	"engine.vs.lblcr_expiration":          {2, nil},
+	"engine.vs.nat_icmp_send":             {1, nil},
+	"engine.vs.pmtu_disc":                 {0, nil},
+	"engine.vs.schedule_icmp":             {1, nil},
+	"engine.vs.secure_tcp":                {1, nil},
+	"engine.vs.sloppy_sctp":               {1, nil},
+	"engine.vs.sloppy_tcp":                {1, nil},
+	"marks.mark":                          {7, nil}, "marks.protocol": {"udp", nil}, "marks.from": {"10.0.0.0/8", nil}, "marks.to": {"192.0.2.7", nil},
+	"marks.ports": {[]string{"80", "1024-65535"}, nil}, "marks.source_ports": {[]string{"53"}, nil}, "marks.interface": {"eth0", nil},
 	"engine.timeouts.tcp": {"1m", nil}, "engine.timeouts.tcp_fin": {"1m", nil}, "engine.timeouts.udp": {"1m", nil},
 
 	"defaults.scheduler": {"rr", nil}, "defaults.forward": {"masq", nil}, "defaults.quiescent": {true, nil}, "defaults.clean_stop": {false, nil},
@@ -53,7 +71,8 @@ var samples = map[string]struct {
 func document(path []string, value any, siblings object) []byte {
 	destination := object{"address": "10.0.0.1"}
 	service := object{"listen": "udp 192.0.2.1:80", "destinations": []object{destination}}
-	root := object{"services": []object{service}}
+	mark := object{"mark": 1}
+	root := object{"services": []object{service}, "marks": []object{mark}}
 	at, above := root, root
 	for _, name := range path[:len(path)-1] {
 		above = at
@@ -62,6 +81,8 @@ func document(path []string, value any, siblings object) []byte {
 			at = service
 		case name == "destinations":
 			at = destination
+		case name == "marks":
+			at = mark
 		default:
 			if at[name] == nil {
 				at[name] = object{}

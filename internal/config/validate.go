@@ -16,6 +16,9 @@ import (
 func Validate(c *Config) Problems {
 	v := &validator{}
 	v.engine(&c.Engine)
+	if len(c.Marks) > MaxRules {
+		v.Errorf(Place{}, "%d rules give marks, one for each range of ports; at most %d are possible", len(c.Marks), MaxRules)
+	}
 	seen := map[lvs.ServiceKey]Place{}
 	for i := range c.Services {
 		s := &c.Services[i]
@@ -41,7 +44,7 @@ func (v *validator) engine(e *Engine) {
 			v.Errorf(at, "engine: %s", why)
 		}
 	}
-	for _, n := range []int{e.Connections, e.HalfOpen} {
+	for _, n := range []int{e.Connections, e.HalfOpen, e.Wide} {
 		if n < MinConnections || n > MaxConnections {
 			v.Errorf(at, "engine: a table of %d entries; from %d to %d are possible", n, MinConnections, MaxConnections)
 		}

@@ -125,12 +125,11 @@ func TestSupported(t *testing.T) {
 		{"nothing", func(*config.Service, *config.Real) {}, "", 1},
 		{"tunnel", func(_ *config.Service, r *config.Real) { r.Forward = lvs.Tunnel }, "", 1},
 		{"thresholds", func(_ *config.Service, r *config.Real) { r.Upper, r.Lower = 5, 3 }, "", 1},
-		{"mark", func(s *config.Service, _ *config.Real) { s.Key = lvs.ServiceKey{Mark: 3, Family: lvs.IPv4} }, "f:1: warning: firewall marks", 0},
+		{"mark", func(s *config.Service, _ *config.Real) { s.Key = lvs.ServiceKey{Mark: 3, Family: lvs.IPv4} }, "", 1},
 		{"SCTP", func(s *config.Service, _ *config.Real) { s.Key.Protocol = lvs.SCTP }, "f:1: warning: SCTP", 0},
-		{"port 0", func(s *config.Service, _ *config.Real) { s.Key.Addr = netip.MustParseAddrPort("192.0.2.1:0") }, "f:1: warning: services for every port", 0},
-		{"persistence", func(s *config.Service, _ *config.Real) { s.Persistence.Timeout = 5 }, "f:1: warning: persistence", 1},
+		{"port 0", func(s *config.Service, _ *config.Real) { s.Key.Addr = netip.MustParseAddrPort("192.0.2.1:0") }, "", 1},
+		{"persistence engine", func(s *config.Service, _ *config.Real) { s.Persistence.Timeout, s.Persistence.Engine = 5, "sip" }, "f:1: warning: persistence engine sip", 1},
 		{"scheduler", func(s *config.Service, _ *config.Real) { s.Scheduler, s.SchedFlags = lvs.LBLC, 2 }, "f:1: warning: scheduler lblc is not carried out yet; wlc is used", 1},
-		{"one packet", func(s *config.Service, _ *config.Real) { s.OnePacket = true }, "f:1: warning: one-packet", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wish, s, r := valid()
@@ -145,7 +144,7 @@ func TestSupported(t *testing.T) {
 				t.Errorf("%d services are left", len(cut.Services))
 			}
 			for _, s := range cut.Services {
-				if s.Scheduler != lvs.WLC || s.SchedFlags != 0 || s.Persistence.Timeout != 0 || s.OnePacket {
+				if s.Scheduler != lvs.WLC || s.SchedFlags != 0 || s.Persistence.Engine != "" {
 					t.Errorf("not cut: %+v", s)
 				}
 			}

@@ -22,6 +22,13 @@ func Write(c Config) []byte {
 		root.text("log_file", c.LogFile)
 	}
 	root.child("engine", engineNode(c.Engine))
+	marks := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, r := range c.Marks {
+		marks.Content = append(marks.Content, markNode(r).node())
+	}
+	if len(marks.Content) > 0 {
+		root.add("marks", marks)
+	}
 	services := &yaml.Node{Kind: yaml.SequenceNode}
 	for _, s := range c.Services {
 		services.Content = append(services.Content, serviceNode(s).node())
@@ -104,12 +111,18 @@ func engineNode(e Engine) *mapping {
 	}
 	m.texts("interfaces", e.Interfaces)
 	m.number("connections", e.Connections, def.Connections)
+	m.number("wide", e.Wide, def.Wide)
 	m.number("half_open", e.HalfOpen, def.HalfOpen)
 	t := &mapping{}
 	t.duration("tcp", e.Timeouts.TCP, def.Timeouts.TCP)
 	t.duration("tcp_fin", e.Timeouts.TCPFin, def.Timeouts.TCPFin)
 	t.duration("udp", e.Timeouts.UDP, def.Timeouts.UDP)
 	m.child("timeouts", t)
+	v := &mapping{}
+	for _, s := range lvs.AllSysctls() {
+		v.number(s.Info().Name, e.Sysctls[s], s.Info().Default)
+	}
+	m.child("vs", v)
 	return m
 }
 

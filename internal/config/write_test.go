@@ -14,7 +14,7 @@ import (
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
-var comparable = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{}, netip.Addr{})}
+var comparable = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{}, netip.Addr{}, netip.Prefix{})}
 
 // withoutPlaces is c without the lines it was written in.
 func withoutPlaces(c config.Config) config.Config {
@@ -62,7 +62,12 @@ func drawConfig(t *rapid.T) config.Config {
 			Interfaces:  rapid.SampledFrom([][]string{nil, {"eth0"}, {"on", "7", "null"}}).Draw(t, "interfaces"),
 			Connections: rapid.IntRange(config.MinConnections, config.MaxConnections).Draw(t, "connections"),
 			HalfOpen:    rapid.IntRange(config.MinConnections, config.MaxConnections).Draw(t, "half"),
+			Wide:        rapid.IntRange(config.MinConnections, config.MaxConnections).Draw(t, "wide"),
+			Sysctls:     drawSysctls(t),
 			Timeouts:    lvs.Timeouts{TCP: drawTime(t, time.Second), TCPFin: drawTime(t, time.Second), UDP: drawTime(t, time.Second)}}
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "marks") {
+		c.Marks = append(c.Marks, drawRule(t))
 	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "services") {
 		c.Services = append(c.Services, drawService(t, i))
@@ -79,6 +84,39 @@ func drawAddr(t *rapid.T, six bool, low byte) netip.Addr {
 		return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 14: rapid.Byte().Draw(t, "b"), 15: low})
 	}
 	return netip.AddrFrom4([4]byte{10, rapid.Byte().Draw(t, "b"), 1, low})
+}
+
+func drawSysctls(t *rapid.T) (v lvs.Sysctls) {
+	for _, s := range lvs.AllSysctls() {
+		v[s] = rapid.IntRange(s.Info().Min, s.Info().Max).Draw(t, s.Info().Name)
+	}
+	return v
+}
+
+func drawRule(t *rapid.T) lvs.Rule {
+	six := rapid.Bool().Draw(t, "six")
+	network := func(name string) netip.Prefix {
+		if rapid.Bool().Draw(t, name+" any") {
+			return netip.Prefix{}
+		}
+		a := drawAddr(t, six, 9)
+		p, err := a.Prefix(rapid.IntRange(1, a.BitLen()).Draw(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	ports := func(name string) lvs.PortRange {
+		if rapid.Bool().Draw(t, name+" any") {
+			return lvs.PortRange{}
+		}
+		first := rapid.Uint16Range(1, 65535).Draw(t, name)
+		return lvs.PortRange{First: first, Last: rapid.Uint16Range(first, 65535).Draw(t, name+" to")}
+	}
+	return lvs.Rule{Mark: rapid.Uint32Min(1).Draw(t, "mark"),
+		Protocol: rapid.SampledFrom([]lvs.Protocol{0, lvs.TCP, lvs.UDP, lvs.SCTP}).Draw(t, "protocol"),
+		From:     network("from"), To: network("to"), Ports: ports("ports"), SourcePorts: ports("source ports"),
+		Interface: rapid.SampledFrom([]string{"", "eth0"}).Draw(t, "interface")}
 }
 
 func drawMask(t *rapid.T, f lvs.Family) netip.Addr {

@@ -52,6 +52,9 @@ func (r *reader) root(n *yaml.Node, c *Config) {
 			r.check(k, &d.check)
 		}
 	}
+	for _, m := range f.children("marks") {
+		c.Marks = append(c.Marks, r.marks(m)...)
+	}
 	for _, s := range f.children("services") {
 		if svc, ok := r.service(s, d); ok {
 			c.Services = append(c.Services, svc)
@@ -70,6 +73,12 @@ func (r *reader) engine(f fields, e *Engine) {
 	}
 	readNumber(f, "connections", &e.Connections)
 	readNumber(f, "half_open", &e.HalfOpen)
+	readNumber(f, "wide", &e.Wide)
+	if v, ok := f.child("vs"); ok {
+		for _, s := range lvs.AllSysctls() {
+			readNumber(v, s.Info().Name, &e.Sysctls[s])
+		}
+	}
 	t, _ := f.child("timeouts")
 	t.duration("tcp", &e.Timeouts.TCP)
 	t.duration("tcp_fin", &e.Timeouts.TCPFin)

@@ -2,12 +2,15 @@ package conformance
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/weir-lb/weir/internal/lvs"
 )
 
 // A body is a data plane under observation.
@@ -17,6 +20,8 @@ type body interface {
 	begin() error       // the rig is in another place
 	command(lines []string) error
 	moved() error // the network changed
+	sysctl(name string, value int) error
+	mark(lvs.Rule) error // packets get a mark from now on
 	connections() ([]Connection, error)
 	destinations() ([]string, error)
 	counters() ([]string, error)
@@ -25,14 +30,66 @@ type body interface {
 }
 
 // ipvs is the kernel's own, driven by the real ipvsadm.
-type ipvs struct{ r *rig }
+type ipvs struct {
+	r      *rig
+	set    map[string]string // settings that were changed, and what they were
+	marked bool
+}
 
 func (v *ipvs) name() string       { return "ip_vs" }
 func (v *ipvs) enter(r *rig) error { v.r = r; return nil }
 func (v *ipvs) moved() error       { return nil }
 func (v *ipvs) begin() error       { return nil }
-func (v *ipvs) clear() error       { return v.command([]string{"-C"}) }
-func (v *ipvs) leave() error       { return nil }
+
+// clear also takes back what was set beside the table.
+func (v *ipvs) clear() error {
+	var errs []error
+	for name, value := range v.set {
+		errs = append(errs, v.r.director.Sysctl("net/ipv4/vs/"+name, value))
+	}
+	v.set = nil
+	if v.marked {
+		errs = append(errs, v.r.tc("qdisc", "del", "dev", "to-client", "clsact"))
+		v.marked = false
+	}
+	return errors.Join(append(errs, v.command([]string{"-C", "--set 900 120 300"}))...)
+}
+
+func (v *ipvs) sysctl(name string, value int) error {
+	before, err := v.readSetting(name)
+	if err != nil {
+		return err
+	}
+	if v.set == nil {
+		v.set = make(map[string]string)
+	}
+	if _, had := v.set[name]; !had {
+		v.set[name] = strings.TrimSpace(before)
+	}
+	return v.r.director.Sysctl("net/ipv4/vs/"+name, strconv.Itoa(value))
+}
+
+func (v *ipvs) readSetting(name string) (text string, err error) {
+	err = v.r.director.Do(func() error {
+		b, err := os.ReadFile("/proc/sys/net/ipv4/vs/" + name)
+		text = string(b)
+		return err
+	})
+	return text, err
+}
+
+// mark lets tc mark packets before ip_vs sees them.
+func (v *ipvs) mark(rule lvs.Rule) error {
+	if !v.marked {
+		if err := v.r.tc("qdisc", "add", "dev", "to-client", "clsact"); err != nil {
+			return err
+		}
+		v.marked = true
+	}
+	return v.r.tc(v.r.skbedit(rule)...)
+}
+
+func (v *ipvs) leave() error { return nil }
 
 func (v *ipvs) command(lines []string) error {
 	_, err := v.r.ipvsadm(strings.Join(lines, "\n")+"\n", "-R")
@@ -98,7 +155,7 @@ func (v *ipvs) destinations() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listing(text, 6, v.hexPair, func(f []string) string {
+	return listing(text, 6, v.hexPair, v.markOf(16), func(f []string) string {
 		return fmt.Sprintf("%s %s weight=%s active=%s inactive=%s", f[1], f[2], f[3], f[4], f[5])
 	}), nil
 }
@@ -117,20 +174,23 @@ func (v *ipvs) counters() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listing(text, 7, v.r.place.named, func(f []string) string {
+	return listing(text, 7, v.r.place.named, v.markOf(10), func(f []string) string {
 		return fmt.Sprintf("%s conns=%s in=%s/%s out=%s/%s", f[1], f[2], f[3], f[5], f[4], f[6])
 	}), nil
 }
 
 // listing writes the destinations of the kernel's listing down, each with its
 // service before it; services sorted.
-func listing(text string, fields int, named func(string) string, show func([]string) string) (out []string) {
+func listing(text string, fields int, named, mark func(string) string, show func([]string) string) (out []string) {
 	services := make(map[string][]string)
 	var order []string
 	service := ""
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		switch {
+		case len(f) >= 2 && f[0] == "FWM":
+			service = "FWM " + mark(f[1])
+			order = append(order, service)
 		case len(f) >= 2 && (f[0] == "TCP" || f[0] == "UDP" || f[0] == "SCTP"):
 			service = f[0] + " " + named(f[1])
 			order = append(order, service)
@@ -147,6 +207,17 @@ func listing(text string, fields int, named func(string) string, show func([]str
 		}
 	}
 	return out
+}
+
+// markOf names a mark that is written in some base.
+func (v *ipvs) markOf(base int) func(string) string {
+	return func(s string) string {
+		n, err := strconv.ParseUint(s, base, 32)
+		if err != nil {
+			return s
+		}
+		return v.r.place.markText(uint32(n))
+	}
 }
 
 func (p Place) named(s string) string {

@@ -107,6 +107,9 @@ func numbered(name, prefix string, most int) (int, bool) {
 
 // Name is the word for an address, or the address.
 func (p Place) Name(a netip.Addr) string {
+	if name, ok := p.markName(a); ok {
+		return name
+	}
 	for _, name := range names {
 		if have, err := p.Addr(name); err == nil && have == a {
 			return name
@@ -165,6 +168,9 @@ func (p Place) nameport(a netip.AddrPort) string {
 
 // serves tells whether a is one of the place's services.
 func (p Place) serves(a netip.Addr) bool {
+	if _, ok := p.markName(a); ok {
+		return true
+	}
 	for _, name := range []string{"vip", "vip2"} {
 		if vip, err := p.Addr(name); err == nil && vip == a {
 			return true

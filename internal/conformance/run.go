@@ -115,6 +115,10 @@ func (r *rig) step(st Step, b body) (seen Seen, err error) {
 			return seen, err
 		}
 		return seen, b.moved()
+	case st.Sysctl != "":
+		return seen, b.sysctl(st.Sysctl, st.Value)
+	case st.Mark != nil:
+		return seen, b.mark(*st.Mark)
 	case st.Stats:
 		// The kernel shows what its estimator saw up to two seconds ago. Both
 		// wait, so that their timers can be compared afterwards.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weir-lb/weir/internal/lvs"
 )
 
 // A Scenario is one variant of a scenario file.
@@ -30,6 +32,9 @@ type Step struct {
 	Wait    time.Duration // for time to pass
 	Link    string        // whose MTU changes …
 	MTU     int           // … to this
+	Sysctl  string        // of net.ipv4.vs that changes …
+	Value   int           // … to this
+	Mark    *lvs.Rule     // packets that get a mark from now on
 }
 
 // Load reads every scenario file of a directory; each variant gets a place.
@@ -159,6 +164,10 @@ func (s *Scenario) step(st *Step) (err error) {
 		st.Stats = true
 	case word == "wait":
 		st.Wait, err = time.ParseDuration(rest)
+	case word == "sysctl":
+		st.Sysctl, st.Value, err = parseSysctl(rest)
+	case word == "mark":
+		st.Mark, err = s.Place.mark(strings.Fields(rest))
 	case word == "mtu":
 		link, size, _ := strings.Cut(rest, " ")
 		st.Link = link
@@ -201,6 +210,16 @@ func (p Place) packets(text string) (out []Packet, err error) {
 func (p Place) command(text string) (string, error) {
 	words := strings.Fields(text)
 	for i := 1; i < len(words); i++ {
+		if words[i-1] == "-f" {
+			n, err := strconv.Atoi(words[i])
+			if err != nil {
+				return "", err
+			}
+			words[i] = strconv.Itoa(int(p.Mark(n)))
+			if p.V6 {
+				words[i] += " -6"
+			}
+		}
 		if !slices.Contains([]string{"-t", "-u", "-r", "--sctp-service"}, words[i-1]) {
 			continue
 		}

@@ -22,7 +22,7 @@ type change struct {
 var schedFlags = map[string]uint8{"sh-fallback": 1, "mh-fallback": 1, "sh-port": 2, "mh-port": 2}
 
 // words of ipvsadm's that take a value.
-var withValue = []string{"-t", "-u", "-r", "-s", "-w", "-x", "-y", "-p", "-b", "--tun-type", "--tun-port"}
+var withValue = []string{"-t", "-u", "-r", "-s", "-w", "-x", "-y", "-p", "-b", "-f", "-M", "--pe", "--tun-type", "--tun-port"}
 
 // do carries out one line as ipvsadm would, and tells what became of it.
 func (t table) do(words []string) ([]change, error) {
@@ -69,9 +69,18 @@ func keyOf(o map[string]string) (k lvs.ServiceKey, err error) {
 	text, ok := o["-t"]
 	if !ok {
 		k.Protocol = lvs.UDP
-		if text, ok = o["-u"]; !ok {
-			return k, fmt.Errorf("weir has no services but -t and -u so far")
+		text, ok = o["-u"]
+	}
+	if text, marked := o["-f"]; marked {
+		n, err := strconv.ParseUint(text, 10, 32)
+		k = lvs.ServiceKey{Mark: uint32(n), Family: lvs.IPv4}
+		if o["-6"] != "" {
+			k.Family = lvs.IPv6
 		}
+		return k, err
+	}
+	if !ok {
+		return k, fmt.Errorf("weir has no services but -t, -u and -f so far")
 	}
 	k.Addr, err = netip.ParseAddrPort(text)
 	return k, err
@@ -88,7 +97,8 @@ func edit(s *lvs.Service, verb string, o map[string]string) error {
 		for word := range strings.SplitSeq(o["-b"], ",") {
 			s.SchedFlags |= schedFlags[word]
 		}
-		return nil
+		s.OnePacket = o["-o"] != ""
+		return persistence(s, o)
 	case "-a", "-e", "-d":
 	default:
 		return fmt.Errorf("%s is not known here", verb)
@@ -98,7 +108,7 @@ func edit(s *lvs.Service, verb string, o map[string]string) error {
 		return err
 	}
 	i := slices.IndexFunc(s.Destinations, func(d lvs.Destination) bool { return d.Addr == addr })
-	if o["-m"] == "" && verb != "-d" {
+	if o["-m"] == "" && verb != "-d" && s.Key.Mark == 0 {
 		// Only masq can change the port; ipvsadm writes the service's own.
 		addr = netip.AddrPortFrom(addr.Addr(), s.Key.Addr.Port())
 		i = slices.IndexFunc(s.Destinations, func(d lvs.Destination) bool { return d.Addr == addr })
@@ -118,6 +128,24 @@ func edit(s *lvs.Service, verb string, o map[string]string) error {
 	d, err := destination(o)
 	d.Addr = addr
 	s.Destinations[i] = d
+	return err
+}
+
+func persistence(s *lvs.Service, o map[string]string) error {
+	s.Persistence = lvs.Persistence{}
+	text, ok := o["-p"]
+	if !ok {
+		return nil
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	s.Persistence = lvs.Persistence{Timeout: uint32(n), Mask: lvs.MaskOf(s.Key.AF(), 128), Engine: o["--pe"]}
+	if m, ok := o["-M"]; ok && err == nil {
+		if bits, e := strconv.Atoi(m); e == nil {
+			s.Persistence.Mask = lvs.MaskOf(s.Key.AF(), bits)
+		} else {
+			s.Persistence.Mask, err = netip.ParseAddr(m)
+		}
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/weir-lb/weir/internal/dataplane/ebpf"
 	"github.com/weir-lb/weir/internal/lvs"
@@ -16,10 +19,11 @@ import (
 
 // engine is weir's packet engine.
 type engine struct {
-	mode  ebpf.Mode
-	plane *ebpf.Plane
-	table table
-	r     *rig
+	mode   ebpf.Mode
+	plane  *ebpf.Plane
+	table  table
+	tuning lvs.Tuning
+	r      *rig
 
 	stop   func() // the task that forgets connections that are over
 	expiry chan error
@@ -28,7 +32,7 @@ type engine struct {
 func (e *engine) name() string { return "weir " + string(e.mode) }
 
 func (e *engine) enter(r *rig) (err error) {
-	e.r, e.table = r, make(table)
+	e.r, e.table, e.tuning = r, make(table), lvs.DefaultTuning()
 	return r.director.Do(func() error {
 		o := ebpf.Options{Mode: e.mode, Connections: 8192, HalfOpen: 8192, Services: 4096, Destinations: 16384}
 		if e.plane, err = ebpf.Open(o, slog.New(slog.DiscardHandler)); err != nil {
@@ -90,6 +94,9 @@ func (e *engine) command(lines []string) error {
 
 // apply carries one line out as the director would, with a change at a time.
 func (e *engine) apply(words []string) error {
+	if words[0] == "--set" {
+		return e.set(words)
+	}
 	changes, err := e.table.do(words)
 	if err != nil {
 		return err
@@ -117,7 +124,7 @@ func (e *engine) connections() (out []Connection, err error) {
 			continue // left by an earlier scenario
 		}
 		out = append(out, Connection{Left: int(c.Expires.Seconds()), What: fmt.Sprintf("%s %s %s %s %s", strings.ToUpper(c.Protocol.String()),
-			p.nameport(c.Client), p.nameport(c.Virtual), p.nameport(c.Destination), c.State.Name(c.Protocol))})
+			p.nameport(c.Client), p.nameport(c.Virtual), p.nameport(c.Destination), c.StateName())})
 	}
 	slices.SortFunc(out, func(a, b Connection) int { return strings.Compare(a.What, b.What) })
 	return out, nil
@@ -135,7 +142,7 @@ func (e *engine) each(show func(lvs.Destination, lvs.DestinationCounters) string
 		if err != nil {
 			return nil, err
 		}
-		name := fmt.Sprintf("service %s %s", strings.ToUpper(s.Key.Protocol.String()), e.r.place.nameport(s.Key.Addr))
+		name := "service " + e.serviceName(s.Key)
 		services[name] = []string{name}
 		for _, d := range s.Destinations {
 			c := totals.Services[s.Key].Destinations[d.Addr]
@@ -153,6 +160,13 @@ func (e *engine) each(show func(lvs.Destination, lvs.DestinationCounters) string
 	return out, nil
 }
 
+func (e *engine) serviceName(k lvs.ServiceKey) string {
+	if k.Mark != 0 {
+		return "FWM " + e.r.place.markText(k.Mark)
+	}
+	return k.Protocol.String() + " " + e.r.place.nameport(k.Addr)
+}
+
 func (e *engine) destinations() ([]string, error) {
 	return e.each(func(d lvs.Destination, c lvs.DestinationCounters) string {
 		return fmt.Sprintf("%s weight=%d active=%d inactive=%d", d.Forward, d.Weight, c.Active, c.Inactive)
@@ -165,7 +179,46 @@ func (e *engine) counters() ([]string, error) {
 	})
 }
 
-func (e *engine) clear() error { return e.command([]string{"-C"}) }
+func (e *engine) clear() error {
+	return errors.Join(e.command([]string{"-C"}), e.tune(func(t *lvs.Tuning) { *t = lvs.DefaultTuning() }))
+}
+
+// tune changes what the engine is told beside its services.
+func (e *engine) tune(change func(*lvs.Tuning)) error {
+	return e.r.director.Do(func() error {
+		change(&e.tuning)
+		return e.plane.Tune(context.Background(), e.tuning)
+	})
+}
+
+func (e *engine) sysctl(name string, value int) error {
+	return e.tune(func(t *lvs.Tuning) {
+		for _, s := range lvs.AllSysctls() {
+			if s.Info().Name == name {
+				t.Sysctls[s] = value
+			}
+		}
+	})
+}
+
+func (e *engine) mark(r lvs.Rule) error {
+	return e.tune(func(t *lvs.Tuning) { t.Rules = append(slices.Clone(t.Rules), r) })
+}
+
+// set is ipvsadm --set; zero keeps what was.
+func (e *engine) set(words []string) error {
+	var d [3]time.Duration
+	for i := range d {
+		n, err := strconv.Atoi(words[i+1])
+		if err != nil {
+			return err
+		}
+		d[i] = time.Duration(n) * time.Second
+	}
+	return e.tune(func(t *lvs.Tuning) {
+		t.Timeouts = lvs.Timeouts{TCP: cmp.Or(d[0], t.Timeouts.TCP), TCPFin: cmp.Or(d[1], t.Timeouts.TCPFin), UDP: cmp.Or(d[2], t.Timeouts.UDP)}
+	})
+}
 
 func (e *engine) leave() error {
 	e.stop()

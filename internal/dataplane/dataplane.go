@@ -46,10 +46,10 @@ type Dataplane interface {
 	// list order.
 	Installed(ctx context.Context) iter.Seq2[lvs.Service, error]
 
-	// SetTimeouts sets how long connections without packets are remembered;
-	// zero leaves one as it is. Connections get the new ones with their
-	// next packet.
-	SetTimeouts(ctx context.Context, t lvs.Timeouts) error
+	// Tune tells how long connections last, which of IPVS's switches are on
+	// and which packets get which firewall mark. It is the whole wish; a
+	// timeout counts from a connection's next packet on.
+	Tune(ctx context.Context, t lvs.Tuning) error
 
 	// Reach tells where packets may arrive and how destinations are
 	// reached. It is the whole wish: links that are no longer named are

@@ -112,8 +112,8 @@ func (m *mind) settle() (again []asked) {
 			m.restore(k)
 		}
 	}
-	if m.blind != nil || m.untimed != nil {
-		m.timeouts, m.timed = m.trial.timeouts, false
+	if m.blind != nil || m.untuned != nil {
+		m.timeouts, m.tuned = m.trial.timeouts, false
 	}
 	m.rewish()
 	return again
@@ -125,7 +125,7 @@ func (m *mind) hit(c lvs.Change) error {
 	case m.blind != nil:
 		return m.blind
 	case c.Kind == lvs.SetTimeouts:
-		return m.untimed
+		return m.untuned
 	case c.Kind != lvs.ClearTable:
 		return m.refused[c.Service.Key]
 	}
@@ -177,7 +177,7 @@ func (m *mind) restore(k lvs.ServiceKey) {
 func (m *mind) make(c lvs.Change) error {
 	k, at := c.Service.Key, c.Destination.Addr
 	if c.Kind == lvs.SetTimeouts {
-		m.timeouts, m.timed = c.Timeouts.Over(m.timeouts), false
+		m.timeouts, m.tuned = c.Timeouts.Over(m.timeouts), false
 		return nil
 	}
 	if c.Match != "" {

@@ -43,7 +43,7 @@ type mind struct {
 	targets []lvs.Target // as the monitor was told
 
 	timeouts lvs.Timeouts
-	timed    bool // the data plane has been told the timeouts
+	tuned    bool // the data plane has been told its tuning
 
 	queue   []asked // changes by hand that wait
 	trial   trial
@@ -61,7 +61,7 @@ type mind struct {
 	// What went wrong in the latest attempt.
 	refused map[lvs.ServiceKey]error // by the data plane
 	blind   error                    // the table could not be read
-	untimed error                    // the timeouts could not be set
+	untuned error                    // the timeouts could not be set
 
 	problem string
 	backoff time.Duration
@@ -98,7 +98,7 @@ func (m *mind) reloadTimeouts(was, now lvs.Timeouts) {
 			*f.have = f.now
 		}
 	}
-	m.timed = false
+	m.tuned = false
 }
 
 // rewish makes what is planned with follow what is asked for.
@@ -148,7 +148,7 @@ func (m *mind) arrive(ctx context.Context) {
 }
 
 func (m *mind) try(ctx context.Context) (err error) {
-	m.refused, m.blind, m.untimed = nil, nil, nil
+	m.refused, m.blind, m.untuned = nil, nil, nil
 	if !m.read {
 		if m.installed, err = m.look(ctx); err != nil {
 			m.blind = fmt.Errorf("read the data plane: %w", err)
@@ -163,7 +163,7 @@ func (m *mind) try(ctx context.Context) (err error) {
 	m.patience(time.Now())
 	m.wanted = plan.Desired(m.in)
 	m.noteFallback()
-	return errors.Join(m.applyNetwork(ctx), m.applyTimeouts(ctx), m.applyTable(ctx))
+	return errors.Join(m.applyNetwork(ctx), m.applyTuning(ctx), m.applyTable(ctx))
 }
 
 func (m *mind) look(ctx context.Context) (all []lvs.Service, err error) {
@@ -243,15 +243,17 @@ func (m *mind) applyNetwork(ctx context.Context) error {
 	return nil
 }
 
-func (m *mind) applyTimeouts(ctx context.Context) error {
-	if m.timed {
+func (m *mind) applyTuning(ctx context.Context) error {
+	if m.tuned {
 		return nil
 	}
-	if err := m.d.o.Plane.SetTimeouts(ctx, m.timeouts); err != nil {
-		m.untimed = fmt.Errorf("tell the data plane the timeouts: %w", err)
-		return m.untimed
+	t := m.in.Config.Tuning()
+	t.Timeouts = m.timeouts // a hand may have changed them
+	if err := m.d.o.Plane.Tune(ctx, t); err != nil {
+		m.untuned = fmt.Errorf("tune the data plane: %w", err)
+		return m.untuned
 	}
-	m.timed = true
+	m.tuned = true
 	return nil
 }
 

@@ -14,7 +14,7 @@ var modules = []string{
 	"ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh", "ip_vs_dh", "ip_vs_mh", "ip_vs_sed",
 	"ip_vs_nq", "ip_vs_lblc", "ip_vs_lblcr", "ip_vs_fo", "ip_vs_ovf", "ip_vs_ftp", "ip_vs_pe_sip",
 	"veth", "dummy", "bridge", "8021q", "ipip", "ip6_tunnel", "sit", "ip_gre", "ip6_gre", "fou", "fou6",
-	"sch_ingress", "cls_bpf", "sctp", "nf_conntrack", "nf_tables", "nft_ct", "nft_nat", "nft_chain_nat",
+	"sch_ingress", "cls_bpf", "cls_flower", "act_skbedit", "sctp", "nf_conntrack", "nf_tables", "nft_ct", "nft_nat", "nft_chain_nat",
 	"xt_mark", "nft_compat", "xfrm_user", "tun",
 }
 

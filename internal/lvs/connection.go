@@ -41,7 +41,7 @@ func (s ConnState) Name(p Protocol) string {
 }
 
 // StateNames are all names a state is shown by, as Name gives them.
-func StateNames() []string { return append(tcpStateNames[:], UDP.String()) }
+func StateNames() []string { return append(tcpStateNames[:], UDP.String(), "ASSURED") }
 
 // Active tells whether a TCP connection in this state counts as active.
 func (s ConnState) Active() bool {
@@ -50,6 +50,18 @@ func (s ConnState) Active() bool {
 		return true
 	}
 	return false
+}
+
+// StateName is the connection's state as ipvsadm -Lc shows it. A template has
+// two of its own: whether a connection it led to was ever established.
+func (c Connection) StateName() string {
+	if !c.Template {
+		return c.State.Name(c.Protocol)
+	}
+	if c.State != StateNone {
+		return "ASSURED"
+	}
+	return "NONE"
 }
 
 // A Connection is one entry of the connection table.
@@ -61,6 +73,10 @@ type Connection struct {
 	Forward     Forwarding
 	State       ConnState
 	Expires     time.Duration // left until it is forgotten
+	// Template says that this is what persistence remembers of a client:
+	// Client is masked and has no port; for a firewall-mark service Protocol
+	// is zero and Virtual's address is the mark.
+	Template bool
 }
 
 // A ConnectionFilter picks connections. Zero fields match everything.
@@ -83,7 +99,7 @@ func (f ConnectionFilter) Match(c Connection) bool {
 	if !matchAddrPort(f.Virtual, c.Virtual) || !matchAddrPort(f.Destination, c.Destination) {
 		return false
 	}
-	return f.State == "" || equalFold(f.State, c.State.Name(c.Protocol))
+	return f.State == "" || equalFold(f.State, c.StateName())
 }
 
 func matchAddrPort(want, have netip.AddrPort) bool {

@@ -23,6 +23,8 @@ type DestinationCounters struct {
 	Counters
 	Active   uint32 `json:"active"`   // connections now in an active state
 	Inactive uint32 `json:"inactive"` // the others
+	// Templates are the clients persistence has bound to it.
+	Templates uint32 `json:"templates"`
 }
 
 // ServiceCounters are what is counted for one service.

@@ -30,6 +30,7 @@
 /* Set by Go at load; dead branches vanish in the verifier. */
 const volatile __u32 conn_buckets = 1; /* of each connection table */
 const volatile __u32 half_buckets = 1; /* of each half-open table */
+const volatile __u32 wide_buckets = 1; /* of the wide table */
 const volatile __u64 hash_seed = 0;
 const volatile bool explaining = false; /* trace steps, change nothing that lasts */
 /* Which door this program is: the object is loaded once for XDP and once for tc. */

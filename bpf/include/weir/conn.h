@@ -34,6 +34,7 @@
 #pragma once
 
 #include "count.h"
+#include "filter.h"
 
 #define STATE_ESTABLISHED 1
 #define STATE_UDP	  15
@@ -63,7 +64,7 @@ static __always_inline __u8 tcp_event(const struct packet *p)
 
 /* What identifies a connection from one packet's point of view. */
 struct flow {
-	__u64 addr[2]; /* client, IPv6 only */
+	__u64 addr[2]; /* client */
 	__u64 key;
 	__u64 hash;
 	struct addr server; /* the other end: the service's address; of an answer, its source */
@@ -71,8 +72,15 @@ struct flow {
 	__u8 protocol;
 	bool v6;
 	bool out;	/* an answer: the service's port is not known yet */
+	bool wide;	/* may be in the wide table */
 	__u8 event;	/* what the packet means for a TCP connection (state.h) */
 	__u32 now;
+};
+
+enum where {
+	IN_MAIN = 0,
+	IN_HALF = 1,
+	IN_WIDE = 2,
 };
 
 /* A connection that was found: where it stands, and what was read there. The
@@ -80,10 +88,16 @@ struct flow {
  * path behind a search and not one for each place a search may end at. */
 struct conn {
 	__u64 word;
-	__u64 key;
+	__u64 key;	   /* narrow entries: theirs */
+	struct addr vaddr; /* the address the client talks to … */
+	__be16 vport;	   /* … and its port */
+	__be16 dport;	   /* the real server's */
 	__u32 bucket;
-	__u32 way;
-	bool half;
+	__u32 parent; /* wide entries: the template that controls it, index + 1 */
+	__u8 way;
+	__u8 where;
+	bool v6;
+	__u8 pad;
 };
 
 static __always_inline __u32 ticks_now(void)
@@ -174,7 +188,7 @@ static __always_inline bool any_displaced(bool v6)
 	return u && (v6 ? READ_ONCE(u->displaced6) : READ_ONCE(u->displaced4));
 }
 
-/* Undoes what an entry was counted for; whoever swapped its word out calls it. */
+/* Undoes what a narrow entry was counted for; whoever swapped its word out calls it. */
 static __always_inline void conn_forget(__u64 word, bool v6)
 {
 	__u64 left = live_add(ctl_dest(word), -live_unit(ctl_state(word)));
@@ -209,13 +223,12 @@ static __always_inline void flow_make(struct flow *f, const struct packet *p, co
 	f->protocol = p->protocol;
 	f->event = tcp_event(p);
 	f->now = ticks_now();
+	f->wide = watched_wide(&f->server);
+	f->addr[0] = client->w[0] | (__u64)client->w[1] << 32;
+	f->addr[1] = client->w[2] | (__u64)client->w[3] << 32;
 	if (p->v6) {
-		f->addr[0] = client->w[0] | (__u64)client->w[1] << 32;
-		f->addr[1] = client->w[2] | (__u64)client->w[3] << 32;
 		f->key = cport | (__u64)vport << 16;
 	} else {
-		f->addr[0] = 0;
-		f->addr[1] = 0;
 		f->key = client->w[3] | (__u64)cport << 32 | (__u64)vport << 48;
 	}
 	f->hash = flow_hash(f);
@@ -248,6 +261,11 @@ static __always_inline __u32 bucket_index(__u64 hash, __u32 nth, __u32 buckets)
 	return ((hash & 0xffffffff) * buckets) >> 32;
 }
 
+static __always_inline __be16 key_cport(__u64 key, bool v6)
+{
+	return (__be16)(v6 ? key : key >> 32);
+}
+
 static __always_inline __u64 *bucket_number(bool v6, bool half, __u32 i)
 {
 	if (v6)
@@ -265,7 +283,7 @@ static __always_inline __u64 *bucket_at(bool v6, bool half, __u64 hash, __u32 nt
 /* The control word of a connection that was found. */
 static __always_inline __u64 *conn_ctl(bool v6, const struct conn *c)
 {
-	__u64 *b = bucket_number(v6, c->half, c->bucket);
+	__u64 *b = bucket_number(v6, c->where == IN_HALF, c->bucket);
 
 	return b ? &b[(c->way & (CONN_WAYS - 1)) * STRIDE(v6) + STRIDE(v6) - 1] : NULL;
 }
@@ -275,28 +293,33 @@ static __always_inline __be16 key_vport(__u64 key, bool v6)
 	return (__be16)(v6 ? key >> 16 : key >> 48);
 }
 
-/* Does the entry's destination agree with the packet? */
-static __always_inline bool dest_agrees(const struct flow *f, __u64 key, __u64 word)
+/* Does the entry's destination agree with the packet? Then it says the rest. */
+static __always_inline bool dest_agrees(const struct flow *f, bool v6, __u64 key, __u64 word, struct conn *c)
 {
 	__u32 id = ctl_dest(word);
 	struct dest *d = bpf_map_lookup_elem(&dests, &id);
 
 	if (!d || d->protocol != f->protocol)
 		return false;
+	c->vport = key_vport(key, v6);
+	c->dport = d->port ?: c->vport;
+	c->vaddr = d->vaddr;
 	if (!f->out)
 		return same_addr(&d->vaddr, &f->server);
 	/* An answer comes from the real server if requests are rewritten, else from the service. */
 	if ((word & CTL_FORWARD_MASK) == 0)
-		return f->sport == (d->port ?: key_vport(key, f->v6)) && same_addr(&d->addr, &f->server);
-	return f->sport == key_vport(key, f->v6) && same_addr(&d->vaddr, &f->server);
+		return f->sport == c->dport && same_addr(&d->addr, &f->server);
+	return f->sport == c->vport && same_addr(&d->vaddr, &f->server);
 }
+
+#include "wide.h"
 
 static __always_inline bool find_in(const struct flow *f, bool v6, __u32 nth, struct conn *c)
 {
 	__u64 mask = !f->out ? ~0ull : v6 ? 0xffffull : 0xffffffffffffull, *b;
 
-	c->bucket = bucket_index(f->hash, nth, c->half ? half_buckets : conn_buckets);
-	b = bucket_number(v6, c->half, c->bucket);
+	c->bucket = bucket_index(f->hash, nth, c->where == IN_HALF ? half_buckets : conn_buckets);
+	b = bucket_number(v6, c->where == IN_HALF, c->bucket);
 	if (!b)
 		return false;
 	for (int i = 0; i < CONN_WAYS; i++) {
@@ -310,7 +333,7 @@ static __always_inline bool find_in(const struct flow *f, bool v6, __u32 nth, st
 			continue;
 		if (!ctl_dest(word) || ctl_dest(word) == CTL_BUSY_DEST || !ctl_alive(word, f->now))
 			continue;
-		if (!dest_agrees(f, key, word))
+		if (!dest_agrees(f, v6, key, word, c))
 			continue;
 		c->way = i;
 		c->word = word;
@@ -323,7 +346,8 @@ static __always_inline bool find_in(const struct flow *f, bool v6, __u32 nth, st
 /* Inlined once for each family, so that entries have a constant size there. */
 static __always_inline bool find(const struct flow *f, bool v6, struct conn *c)
 {
-	c->half = false;
+	c->where = IN_MAIN;
+	c->parent = 0;
 	if (find_in(f, v6, 0, c) || find_in(f, v6, 1, c))
 		return true;
 	if (unlikely(any_displaced(v6)))
@@ -332,7 +356,7 @@ static __always_inline bool find(const struct flow *f, bool v6, struct conn *c)
 				return true;
 	if (f->protocol != IPPROTO_TCP)
 		return false;
-	c->half = true;
+	c->where = IN_HALF;
 	return find_in(f, v6, 0, c) || find_in(f, v6, 1, c);
 }
 
@@ -342,5 +366,8 @@ __noinline int conn_find(const struct flow *f, struct conn *c)
 {
 	if (!f || !c)
 		return 0;
+	c->v6 = f->v6;
+	if (unlikely(f->wide) && wide_find(f, c))
+		return 1;
 	return f->v6 ? find(f, true, c) : find(f, false, c);
 }

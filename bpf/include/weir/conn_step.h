@@ -5,28 +5,34 @@
 
 #include "conn_insert.h"
 #include "state.h"
+#include "wide_insert.h"
 
-/* Swaps a connection's word, if it is still the one that was read. */
-static __always_inline bool conn_swap(bool v6, const struct conn *c, __u64 old, __u64 word, __u64 *seen)
+/* Swaps a connection's word, if it is still `old`; returns what was there. */
+__noinline __u64 conn_swap(const struct conn *c, __u64 old, __u64 word)
 {
-	__u64 *ctl = conn_ctl(v6, c);
+	struct wide *e;
+	__u64 *ctl;
 
-	if (!ctl)
-		return false;
-	*seen = __sync_val_compare_and_swap(ctl, old, word);
-	return *seen == old;
+	if (!c)
+		return ~old;
+	if (c->where == IN_WIDE) {
+		e = wide_entry(wide_place(c));
+		ctl = e ? &e->ctl : NULL;
+	} else {
+		ctl = c->v6 ? conn_ctl(true, c) : conn_ctl(false, c);
+	}
+	return ctl ? __sync_val_compare_and_swap(ctl, old, word) : ~old;
 }
 
 /* Frees an entry whose word is still the one that was read. */
-__noinline int conn_remove(const struct flow *f, const struct conn *c)
+__noinline int conn_remove(const struct conn *c)
 {
-	__u64 seen;
-
-	if (!f || !c || explaining)
+	if (!c || explaining || conn_swap(c, c->word, 0) != c->word)
 		return 0;
-	if (!(f->v6 ? conn_swap(true, c, c->word, 0, &seen) : conn_swap(false, c, c->word, 0, &seen)))
-		return 0;
-	conn_forget(c->word, f->v6);
+	if (c->where == IN_WIDE)
+		wide_forget(c->word, c->parent);
+	else
+		conn_forget(c->word, c->v6);
 	return 1;
 }
 
@@ -36,14 +42,15 @@ __noinline int conn_remove(const struct flow *f, const struct conn *c)
  * evicted from there. */
 static __always_inline void promote(const struct flow *f, bool v6, const struct conn *c)
 {
-	__u64 old = c->word, seen = 0;
+	__u64 old = c->word, seen;
 
 	if (!insert_main(f, v6, old))
 		return;
-	if (conn_swap(v6, c, old, 0, &seen))
+	seen = conn_swap(c, old, 0);
+	if (seen == old)
 		return;
 	/* Another CPU refreshed or moved it on meanwhile: try once more. */
-	if (ctl_dest(seen) == ctl_dest(old) && conn_swap(v6, c, seen, 0, &seen)) {
+	if (ctl_dest(seen) == ctl_dest(old) && conn_swap(c, seen, 0) == seen) {
 		if (!active_state(ctl_state(seen)))
 			live_add(ctl_dest(old), live_unit(STATE_ESTABLISHED) - live_unit(ctl_state(seen)));
 		return;
@@ -69,6 +76,30 @@ __noinline int conn_promote(const struct flow *f, const struct conn *c)
 	return 0;
 }
 
+/* Tells the template of a connection that it led to somebody. */
+static __always_inline void assure(__u32 parent)
+{
+	struct wide *t = parent ? wide_entry(parent - 1) : NULL;
+	__u64 word;
+
+	if (!t)
+		return;
+	word = READ_ONCE(t->ctl);
+	if (word & CTL_TEMPLATE && ctl_state(word) != TEMPLATE_ASSURED)
+		__sync_val_compare_and_swap(&t->ctl, word, word | TEMPLATE_ASSURED << CTL_STATE_SHIFT);
+}
+
+/* What a step means beyond the connection itself. */
+static __always_inline void step_on(const struct flow *f, const struct conn *c, __u32 from, __u32 to)
+{
+	if (c->parent && from != to && to == STATE_ESTABLISHED)
+		assure(c->parent);
+	if (active_state(from) != active_state(to))
+		live_add(ctl_dest(c->word), live_unit(to) - live_unit(from));
+	if (c->where == IN_HALF && to == STATE_ESTABLISHED && from != to)
+		conn_promote(f, c);
+}
+
 /* Moves a known connection on by one packet and restarts its timer. The word
  * is written only if something in it changed, which for a busy connection is
  * once in a tick. */
@@ -76,8 +107,17 @@ __noinline int conn_step(const struct flow *f, struct conn *c)
 {
 	if (!f || !c)
 		return 0;
+	if (c->where == IN_WIDE && !explaining) {
+		struct wide *e = wide_entry(wide_place(c));
+
+		if (e && !f->out)
+			__sync_fetch_and_add(&e->packets, 1);
+		/* UDP has no state to tell it: an answer is proof. */
+		if (f->out && ctl_state(c->word) == STATE_UDP)
+			assure(c->parent);
+	}
 	for (int i = 0; i < 3; i++) {
-		__u64 old = c->word, seen = 0, word;
+		__u64 old = c->word, seen, word;
 		__u32 from = ctl_state(old), to;
 		__u32 flags = old & 0xff;
 
@@ -88,12 +128,10 @@ __noinline int conn_step(const struct flow *f, struct conn *c)
 		trace(STEP_STATE, from, to);
 		if (word == old || explaining)
 			return 0;
-		if (f->v6 ? conn_swap(true, c, old, word, &seen) : conn_swap(false, c, old, word, &seen)) {
+		seen = conn_swap(c, old, word);
+		if (seen == old) {
 			c->word = word;
-			if (active_state(from) != active_state(to))
-				live_add(ctl_dest(word), live_unit(to) - live_unit(from));
-			if (c->half && to == STATE_ESTABLISHED && from != to)
-				conn_promote(f, c);
+			step_on(f, c, from, to);
 			return 0;
 		}
 		if (ctl_dest(seen) != ctl_dest(old))

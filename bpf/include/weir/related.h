@@ -104,7 +104,7 @@ static __always_inline int related_request(struct packet *p, struct packet *q, c
 		count_in(id, p->len);
 	if (!(d->flags & DEST_LOCAL) && p->ttl <= 1)
 		return V_TTL_EXCEEDED;
-	if (forward == FORWARD_MASQ && !rewrite_quoted(p, q, false, &d->addr, d->port ?: q->sport))
+	if (forward == FORWARD_MASQ && !rewrite_quoted(p, q, false, &d->addr, c->dport))
 		return V_HELPER;
 	if (d->flags & DEST_LOCAL)
 		return V_LOCAL;
@@ -117,7 +117,7 @@ static __always_inline int related_request(struct packet *p, struct packet *q, c
 }
 
 /* About a request (quoted: client → real server): to the client, from the service's address. */
-static __always_inline int related_reply(struct packet *p, struct packet *q, const struct conn *c, bool leaving,
+static __noinline int related_reply(struct packet *p, struct packet *q, const struct conn *c, bool leaving,
 					 int *action)
 {
 	__u32 id = ctl_dest(c->word);
@@ -130,12 +130,12 @@ static __always_inline int related_reply(struct packet *p, struct packet *q, con
 	if (!leaving) {
 		if (p->ttl <= 1)
 			return V_DEFERRED;
-		v = find_way(p, &d->vaddr, &p->daddr, &w);
+		v = find_way(p, &c->vaddr, &p->daddr, &w);
 		if (v)
 			return v;
 	}
 	count_out(id, p->len);
-	if (!rewrite_quoted(p, q, true, &d->vaddr, key_vport(c->key, p->v6)))
+	if (!rewrite_quoted(p, q, true, &c->vaddr, c->vport))
 		return V_HELPER;
 	if (leaving)
 		return V_ICMP_FORWARDED;
@@ -145,41 +145,32 @@ static __always_inline int related_reply(struct packet *p, struct packet *q, con
 	return V_ICMP_FORWARDED;
 }
 
-/* The quoted packet is an answer the client was to get: a request, reversed. */
-static __always_inline void flow_quoted_reply(struct flow *f, const struct packet *q)
+/* The connection a quoted packet belongs to. As it was sent by a real server
+ * (an answer) or to one (a request), it is the reverse of what is known. */
+static __noinline int find_quoted(const struct packet *q, bool request, struct conn *c)
 {
-	f->out = false;
-	f->server = q->saddr;
-	f->sport = 0;
-	flow_make(f, q, &q->daddr, q->dport, q->sport);
-}
+	struct flow f;
 
-/* The quoted packet is a request as the real server got it: an answer, reversed. */
-static __always_inline void flow_quoted_request(struct flow *f, const struct packet *q)
-{
-	f->out = true;
-	f->server = q->daddr;
-	f->sport = q->dport;
-	flow_make(f, q, &q->saddr, q->sport, 0);
+	f.out = request;
+	f.server = request ? q->daddr : q->saddr;
+	f.sport = request ? q->dport : 0;
+	if (request)
+		flow_make(&f, q, &q->saddr, q->sport, 0);
+	else
+		flow_make(&f, q, &q->daddr, q->dport, q->sport);
+	return conn_find(&f, c);
 }
 
 static __noinline int related(struct packet *p, bool leaving, int *action)
 {
 	struct packet q = {};
 	struct conn c = {};
-	struct flow f;
 
 	if (parse_quoted(p, &q))
 		return V_NOT_OURS;
-	if (!leaving && watched(&q.saddr)) {
-		flow_quoted_reply(&f, &q);
-		if (conn_find(&f, &c))
-			return related_request(p, &q, &c, action);
-	}
-	if (watched(&q.daddr)) {
-		flow_quoted_request(&f, &q);
-		if (conn_find(&f, &c))
-			return related_reply(p, &q, &c, leaving, action);
-	}
+	if (!leaving && watched(&q.saddr) && find_quoted(&q, false, &c))
+		return related_request(p, &q, &c, action);
+	if (watched(&q.daddr) && find_quoted(&q, true, &c))
+		return related_reply(p, &q, &c, leaving, action);
 	return V_NOT_OURS;
 }

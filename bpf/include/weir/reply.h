@@ -38,7 +38,7 @@ static __noinline int reply(struct packet *p, int *action)
 	/* The stack answers these itself, to the real server, about the packet as it knows it. */
 	if (p->ttl <= 1)
 		return V_DEFERRED;
-	v = find_way(p, masq ? &d->vaddr : &p->saddr, &p->daddr, &w);
+	v = find_way(p, masq ? &c.vaddr : &p->saddr, &p->daddr, &w);
 	if (v == V_TOO_BIG && !p->may_fragment)
 		return V_DEFERRED;
 	if (v && !masq)
@@ -48,8 +48,8 @@ static __noinline int reply(struct packet *p, int *action)
 	conn_step(&f, &c);
 	count_out(id, p->len);
 	if (p->fragment && !xdp)
-		frag_remember(p, id, FRAG_OUT | (c.word & CTL_FORWARD_MASK) << FRAG_FORWARD, &d->vaddr);
-	if (masq && !rewrite(p, true, &d->vaddr, key_vport(c.key, p->v6)))
+		frag_remember(p, id, FRAG_OUT | (c.word & CTL_FORWARD_MASK) << FRAG_FORWARD, &c.vaddr);
+	if (masq && !rewrite(p, true, &c.vaddr, c.vport))
 		return V_HELPER;
 	if (!decrement_ttl(p))
 		return V_HELPER;
@@ -76,8 +76,8 @@ static __noinline int reply_local(struct packet *p)
 	count_out(id, p->len);
 	if ((c.word & CTL_FORWARD_MASK) == 0) {
 		if (p->fragment)
-			frag_remember(p, id, FRAG_OUT, &d->vaddr);
-		if (!rewrite(p, true, &d->vaddr, key_vport(c.key, p->v6)))
+			frag_remember(p, id, FRAG_OUT, &c.vaddr);
+		if (!rewrite(p, true, &c.vaddr, c.vport))
 			return V_HELPER;
 	}
 	return V_REPLIED_LOCAL;

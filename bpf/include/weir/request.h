@@ -10,68 +10,153 @@
 #include "sched.h"
 #include "send.h"
 #include "service.h"
+#include "template.h"
 #include "tunnel.h"
 
 /*
- * Does this SYN begin a new connection where the table still has an old one?
- * If the old one is over, yes (IPVS with conn_reuse_mode=1). If its real
- * server takes no new connections, also from every state but ESTABLISHED:
- * clients use their ports again within minutes, and IPVS would lead them to
- * the dead server for as long (docs/differences.md).
+ * Does this SYN begin a new connection where the table still has an old one
+ * (IPVS.md e.8)? If the old one is over, yes, unless conn_reuse_mode says no
+ * or a template holds it. If its real server takes no new connections, also
+ * from every state but ESTABLISHED: clients use their ports again within
+ * minutes, and IPVS would lead them to the dead server for as long
+ * (docs/differences.md); with expire_nodest_conn from every state.
  */
 static __always_inline bool reopens(const struct packet *p, const struct conn *c)
 {
-	__u32 state = ctl_state(c->word), id = ctl_dest(c->word);
+	__u32 state = ctl_state(c->word), id = ctl_dest(c->word), zero = 0;
+	struct settings *set;
 	struct dest *d;
 
-	if (p->protocol != IPPROTO_TCP || !p->syn || state == ES)
+	if (p->protocol != IPPROTO_TCP || !p->syn)
 		return false;
-	if (state == TW || state == CL)
-		return true;
+	set = bpf_map_lookup_elem(&setting, &zero);
 	d = bpf_map_lookup_elem(&dests, &id);
-	return !d || !d->weight || !(d->flags & DEST_AVAILABLE);
+	if (!set || !d)
+		return !d;
+	if (!d->weight && (state != ES || set->sys & SYS_EXPIRE_NODEST))
+		return true;
+	if (state != ES && !(d->flags & DEST_AVAILABLE))
+		return true;
+	if (!set->reuse_mode || c->parent)
+		return false;
+	return state == TW || state == CL || (set->reuse_mode & 2 && state == FW && c->word & CTL_NOOUTPUT);
+}
+
+/* Is the connection's real server gone, and the connection not worth keeping? */
+static __always_inline bool orphaned(const struct conn *c)
+{
+	__u32 id = ctl_dest(c->word);
+	struct dest *d;
+
+	if (!sys_on(SYS_EXPIRE_NODEST))
+		return false;
+	d = bpf_map_lookup_elem(&dests, &id);
+	return !d || !(d->flags & DEST_AVAILABLE);
+}
+
+/* What kind of packet may open a connection (a.4)? */
+static __always_inline bool opening(const struct packet *p)
+{
+	if (p->protocol == IPPROTO_TCP && (p->rst || !(p->syn || sys_on(SYS_SLOPPY_TCP))))
+		return false;
+	/* Port 20 is the server side of active FTP: never scheduled (ip_vs_schedule). */
+	return p->sport != bpf_htons(20);
+}
+
+/* drop_packet: is it this packet's turn to be turned away (e.10)? */
+static __always_inline bool throttled(void)
+{
+	__u32 zero = 0;
+	struct settings *set = bpf_map_lookup_elem(&setting, &zero);
+	struct use *u;
+
+	if (!set || likely(!set->drop_rate))
+		return false;
+	u = bpf_map_lookup_elem(&uses, &zero);
+	if (!u || explaining)
+		return false;
+	return __sync_fetch_and_add(&u->throttle, 1) % set->drop_rate == 0;
+}
+
+/* Nobody to send the packet to: the client is told, unless it came to a port
+ * only FTP's service would have had it for (a.5). */
+static __always_inline int nobody(const struct packet *p, const struct service *s)
+{
+	trace(STEP_NONE_LEFT, 0, 0);
+	if (s->port == bpf_htons(21) && p->dport != bpf_htons(21))
+		return V_NO_SERVICE;
+	return xdp ? V_DEFERRED : V_NO_DESTINATION;
 }
 
 /* Opens a connection: V_NONE, or why not. Fills c as if it had been found. */
-static __always_inline int open_conn(const struct packet *p, const struct flow *f, struct conn *c)
+static __always_inline int open_conn(const struct packet *p, struct flow *f, struct conn *c)
 {
-	__u32 set = service_set(p), id;
+	__u32 service = service_of(p), id;
 	struct hash_key key;
+	struct service *s;
 	struct dest *d;
+	bool once;
 
-	if (!set) {
+	s = service ? bpf_map_lookup_elem(&services, &service) : NULL;
+	if (!s || !s->set) {
 		trace(STEP_NO_SERVICE, 0, 0);
 		return V_NO_SERVICE;
 	}
-	if (p->protocol == IPPROTO_TCP && (!p->syn || p->rst))
+	trace(STEP_SERVICE, service, s->set);
+	if (!opening(p))
 		return V_NOT_OPENING;
-	/* Port 20 is the server side of active FTP: never scheduled (ip_vs_schedule). */
-	if (p->sport == bpf_htons(20))
-		return V_NOT_OPENING;
+	if (throttled())
+		return V_THROTTLED;
 	hash_key_make(&key, p);
-	id = schedule(set, &key);
+	c->parent = 0;
+	if (s->persistence)
+		id = persist(f, service, &key, &c->parent);
+	else if (s->flags & SERVICE_MARK || s->port == p->dport)
+		id = schedule(s->set, &key);
+	else
+		id = 0;
+	if (id == NO_ROOM)
+		return V_TABLE_FULL;
 	d = id ? bpf_map_lookup_elem(&dests, &id) : NULL;
 	if (!d) {
-		trace(STEP_NONE_LEFT, 0, 0);
-		return xdp ? V_DEFERRED : V_NO_DESTINATION;
+		release(c->parent);
+		return nobody(p, s);
 	}
 	c->word = first_word(p, id, d->forward & CTL_FORWARD_MASK, f->now);
 	c->key = f->key;
+	c->vaddr = p->daddr;
+	c->vport = p->dport;
+	/* A persistent service keeps the port, but where it is the service's own (f.2). */
+	c->dport = d->port && (!s->persistence || s->port == p->dport) ? d->port : p->dport;
+	once = s->flags & SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
+	if (once) {
+		release(c->parent);
+		if (!explaining)
+			count_conn(id);
+		return V_NONE;
+	}
+	if (d->flags & DEST_WIDE) {
+		if (wide_insert(f, c))
+			return V_NONE;
+		release(c->parent);
+		return V_TABLE_FULL;
+	}
 	return conn_insert(f, c->word) ? V_NONE : V_TABLE_FULL;
 }
 
 /* To the director itself: unchanged for gate, with a new destination for masq. */
-static __always_inline int deliver_local(struct packet *p, const struct dest *d, bool masq)
+static __always_inline int deliver_local(struct packet *p, const struct dest *d, __be16 port, bool masq)
 {
 	if (masq && (d->flags & DEST_LOOPBACK))
 		return V_LOOPBACK;
-	if (masq && !rewrite(p, false, &d->addr, d->port ?: p->dport))
+	if (masq && !rewrite(p, false, &d->addr, port))
 		return V_HELPER;
 	return V_LOCAL;
 }
 
 /* To a real server. Nothing is changed before it is certain that the packet leaves. */
-static __always_inline int send_request(struct packet *p, const struct dest *d, __u8 forward, int *action)
+static __always_inline int send_request(struct packet *p, const struct dest *d, __be16 port, __u8 forward,
+					int *action)
 {
 	__u32 hop = d->nexthop;
 	struct nexthop *n = bpf_map_lookup_elem(&nexthops, &hop);
@@ -79,17 +164,9 @@ static __always_inline int send_request(struct packet *p, const struct dest *d, 
 	if (!n)
 		return V_NO_ROUTE;
 	trace(STEP_NEXTHOP, n->ifindex, n->flags);
-	if (forward == FORWARD_MASQ && !rewrite(p, false, &d->addr, d->port ?: p->dport))
+	if (forward == FORWARD_MASQ && !rewrite(p, false, &d->addr, port))
 		return V_HELPER;
 	return hand_over(p, d, n, forward == FORWARD_TUNNEL, action);
-}
-
-/* Does the kernel know a way, where Go has not said one yet? */
-static __always_inline bool reachable(const struct packet *p, const struct dest *d)
-{
-	struct way w;
-
-	return !find_way(p, &p->saddr, &d->addr, &w);
 }
 
 /* Why the packet cannot be sent to this destination as it is; V_NONE: it can. */
@@ -112,7 +189,7 @@ static __always_inline int obstacle(const struct packet *p, const struct dest *d
 		return V_NO_ROUTE;
 	if (xdp && (n->flags & (NEXTHOP_RESOLVED | NEXTHOP_XDP)) != (NEXTHOP_RESOLVED | NEXTHOP_XDP))
 		return V_DEFERRED;
-	if (!xdp && !n->ifindex && !reachable(p, d))
+	if (!xdp && !n->ifindex && !reachable(p, &d->addr))
 		return V_NO_ROUTE;
 	return V_NONE;
 }
@@ -147,13 +224,13 @@ static __noinline int request(struct packet *p, int *action)
 
 	flow_request(&f, p);
 	known = conn_find(&f, &c);
-	if (known && reopens(p, &c)) {
+	if (known && (reopens(p, &c) || orphaned(&c))) {
 		trace(STEP_REUSED, ctl_state(c.word), 0);
-		conn_remove(&f, &c);
+		conn_remove(&c);
 		known = false;
 	}
 	if (known) {
-		trace(STEP_CONNECTION, ctl_dest(c.word), ctl_state(c.word) | c.half << 8);
+		trace(STEP_CONNECTION, ctl_dest(c.word), ctl_state(c.word) | (c.where == IN_HALF) << 8);
 	} else {
 		trace(STEP_NO_CONNECTION, 0, 0);
 		v = open_conn(p, &f, &c);
@@ -182,6 +259,6 @@ static __noinline int request(struct packet *p, int *action)
 	if (p->fragment && !xdp)
 		frag_remember(p, id, forward << FRAG_FORWARD, &d->addr);
 	if (d->flags & DEST_LOCAL)
-		return deliver_local(p, d, forward == FORWARD_MASQ);
-	return send_request(p, d, forward, action);
+		return deliver_local(p, d, c.dport, forward == FORWARD_MASQ);
+	return send_request(p, d, c.dport, forward, action);
 }

@@ -116,14 +116,28 @@ static __always_inline int send_way(struct packet *p, const struct way *w)
 	return redirect(p, w->ifindex);
 }
 
+/* Has the kernel route a packet to a destination. */
+static __noinline int send_asking(struct packet *p, const struct addr *dest)
+{
+	struct way w;
+
+	return find_way(p, &p->saddr, dest, &w) ? drop_action(p) : send_way(p, &w);
+}
+
+/* Does the kernel know a way, where Go has not said one yet? */
+static __noinline bool reachable(const struct packet *p, const struct addr *dest)
+{
+	struct way w;
+
+	return !find_way(p, &p->saddr, dest, &w);
+}
+
 /* Sends a request towards a destination. Without a next hop of Go's the kernel
  * is asked: a destination is reachable from the moment it is in the table. */
 static __always_inline int send_nexthop(struct packet *p, const struct nexthop *n, const struct addr *dest)
 {
-	struct way w;
-
 	if (!xdp && !n->ifindex)
-		return find_way(p, &p->saddr, dest, &w) ? drop_action(p) : send_way(p, &w);
+		return send_asking(p, dest);
 	if (!xdp && !(n->flags & NEXTHOP_RESOLVED))
 		return redirect_neigh(n->ifindex, n->flags & NEXTHOP_V6, &n->via);
 	if (!set_macs(p, n->dmac, n->smac))

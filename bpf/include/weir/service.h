@@ -1,42 +1,59 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Finding a service, and the filter in front of every look-up. */
+/* Finding the service of a packet that opens a connection (IPVS.md a.2): its
+ * mark's, the one of its address and port, FTP's for a port FTP data may use,
+ * the one of its address and every port. The first that exists is it. */
 #pragma once
 
-#include "maps.h"
-#include "parse.h"
+#include "classify.h"
+#include "filter.h"
 #include "trace.h"
 
-/* One word of the address, multiplied by the golden ratio; Go sets the same bit. */
-static __always_inline __u32 filter_bit(const struct addr *a)
+static __always_inline __u32 service_at(const struct service_key *key)
 {
-	return ((a->w[0] ^ a->w[1] ^ a->w[2] ^ a->w[3]) * 0x9e3779b1u) >> 16;
+	__u32 *id = bpf_map_lookup_elem(&service_ids, key);
+
+	return id ? *id : 0;
 }
 
-/* Might this be the address of a service or of a destination? */
-static __always_inline bool watched(const struct addr *a)
+static __always_inline __u32 service_marked(const struct packet *p, const struct settings *set)
 {
-	__u32 zero = 0, bit = filter_bit(a);
-	struct filter *f = bpf_map_lookup_elem(&filters, &zero);
+	struct service_key key = {};
+	__u32 mark = mark_of(p, set->rules);
 
-	return f && (f->bits[(bit >> 6) & (FILTER_BITS / 64 - 1)] >> (bit & 63)) & 1;
+	if (!mark)
+		return 0;
+	if (p->v6)
+		key.addr.w[0] = bpf_htonl(mark);
+	else
+		map4(&key.addr, bpf_htonl(mark));
+	return service_at(&key);
 }
 
-/* The present set of the service the packet is for; 0: no service. */
-static __always_inline __u32 service_set(const struct packet *p)
+/* The number of the service the packet is for; 0: none. */
+static __noinline __u32 service_of(const struct packet *p)
 {
 	struct service_key key = {
 		.addr = p->daddr,
 		.port = p->dport,
 		.protocol = p->protocol,
 	};
-	__u32 *id = bpf_map_lookup_elem(&service_ids, &key);
-	struct service *s;
+	__u32 zero = 0, id = 0;
+	struct settings *set = bpf_map_lookup_elem(&setting, &zero);
 
+	if (!set)
+		return 0;
+	if (set->have & HAVE_MARKS)
+		id = service_marked(p, set);
 	if (!id)
-		return 0;
-	s = bpf_map_lookup_elem(&services, id);
-	if (!s)
-		return 0;
-	trace(STEP_SERVICE, *id, s->set);
-	return READ_ONCE(s->set);
+		id = service_at(&key);
+	if (!id && set->have & HAVE_FTP && p->protocol == IPPROTO_TCP &&
+	    (p->dport == bpf_htons(20) || bpf_ntohs(p->dport) >= set->unprivileged)) {
+		key.port = bpf_htons(21);
+		id = service_at(&key);
+	}
+	if (!id && set->have & HAVE_ANY_PORT) {
+		key.port = 0;
+		id = service_at(&key);
+	}
+	return id;
 }

@@ -42,12 +42,42 @@ static const __u8 tcp_states[3][4][16] = {
 	},
 };
 
+/* The switches of net.ipv4.vs.* that are on. */
+static __always_inline __u32 sys_on(__u32 which)
+{
+	__u32 zero = 0;
+	struct settings *s = bpf_map_lookup_elem(&setting, &zero);
+
+	return s ? s->sys & which : 0;
+}
+
+/* Where the table differs while secure_tcp defends: nobody is believed to be
+ * connected before the real server has heard of it (IPVS.md e.4). */
+static __always_inline __u32 next_secure_state(__u32 event, __u32 dir, __u32 state)
+{
+	if (dir == DIR_IN) {
+		if (state == SA && (event == EV_SYN || event == EV_FIN || event == EV_ACK))
+			return SA;
+		if (state == SR && event == EV_ACK)
+			return SR;
+		if (state == SA && event == EV_RST)
+			return CL;
+	}
+	if (dir == DIR_OUT && event == EV_SYN && (state == SR || state == SA))
+		return SA;
+	if (dir == DIR_IN_ONLY && event == EV_SYN && state != ES && state != SS && state != SR)
+		return SA;
+	return tcp_states[dir][event & 3][state & 15];
+}
+
 static __always_inline __u32 next_tcp_state(__u32 event, __u32 dir, __u32 state)
 {
 	if (event == EV_NONE)
 		return state;
 	if (event > EV_RST)
 		return CL; /* IPVS sends a segment without flags to CLOSE */
+	if (unlikely(sys_on(SYS_SECURE_TCP)))
+		return next_secure_state(event, dir, state);
 	return tcp_states[dir][event][state & 15];
 }
 

@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 7
+#define WEIR_LAYOUT 8
 
 struct addr {
 	__be32 w[4];
@@ -22,6 +22,8 @@ struct addr {
 
 /* --- services ------------------------------------------------------------ */
 
+/* A firewall-mark service has protocol and port 0 and the mark in the place of
+ * the address, as IPVS has it: 0.0.0.7, or 0:7::. */
 struct service_key {
 	struct addr addr;
 	__be16 port;
@@ -44,6 +46,10 @@ enum scheduler {
 	SCHED_MH = 11,
 };
 
+#define SERVICE_ONE_PACKET 0x01 /* every UDP packet is scheduled on its own */
+#define SERVICE_MARK	   0x02 /* the service of a firewall mark */
+#define SERVICE_SIP	   0x04 /* templates are told apart by Call-ID */
+
 #define SCHED_FALLBACK 0x1 /* sh, mh: look further if the chosen one is unusable */
 #define SCHED_PORT     0x2 /* sh, mh: the client's port counts too */
 
@@ -53,10 +59,11 @@ enum scheduler {
 struct service {
 	__u32 set;
 	__u32 persistence; /* seconds, 0: none */
-	__u8 prefix;	   /* bits of the client that count for persistence */
+	struct addr mask;  /* bits of the client that count for persistence */
+	struct addr addr;  /* as in its key */
+	__be16 port;
 	__u8 sched_flags;
-	__u8 one_packet;
-	__u8 pad;
+	__u8 flags;
 };
 
 /* A generation of a service's destinations, in list order. */
@@ -87,6 +94,7 @@ struct slot {
 #define DEST_LOCAL     0x02 /* the address is the director's own */
 #define DEST_LOOPBACK  0x04 /* … and a loopback address: no masquerading for other hosts */
 #define DEST_V6        0x08
+#define DEST_WIDE      0x10 /* some of its connections are, or were, in the wide table */
 
 /* What a tunnel puts between the outer IP header and the packet, and whether
  * it is summed; the kernel's numbers. */
@@ -120,6 +128,7 @@ struct dest {
  * state is one atomic addition and no reader sees half of it. */
 struct live {
 	__u64 conns;
+	__u64 templates;
 };
 
 /* Has reached its upper threshold and not yet fallen below the lower one. Apart
@@ -193,6 +202,30 @@ struct bucket6 {
 	struct conn6 conn[CONN_WAYS];
 };
 
+/*
+ * The wide table holds what a destination and two ports do not tell: the
+ * connections of persistent, firewall-mark and every-port services, and the
+ * templates themselves, of both families.
+ */
+struct wide {
+	struct addr client;
+	struct addr vaddr; /* of a template the mark, where the service is one's */
+	__be16 cport;
+	__be16 vport;
+	__be16 dport;
+	__u8 protocol;
+	__u8 pad;
+	__u32 parent;  /* the template or connection that controls it: index + 1 */
+	__u32 packets; /* requests seen */
+	__u32 held;    /* connections it controls */
+	__u32 timeout; /* of a template, in ticks */
+	__u64 ctl;
+};
+
+struct wide_bucket {
+	struct wide conn[CONN_WAYS];
+};
+
 #define CTL_EXPIRES_SHIFT 32
 #define CTL_DEST_SHIFT    12
 #define CTL_DEST_MASK     0xfffffu
@@ -201,6 +234,7 @@ struct bucket6 {
 #define CTL_FORWARD_MASK  0x3u /* forwarding method the connection was made with */
 #define CTL_NOOUTPUT      0x4u /* no answer seen, so far or ever */
 #define CTL_DISPLACED     0x8u /* stands in neither of its two home buckets */
+#define CTL_TEMPLATE      0x10u /* a template, not a connection */
 #define CTL_BUSY_DEST     CTL_DEST_MASK /* being written by some CPU */
 
 /* One unit of time in the table is 2^24 ns, about 16.8 ms: a shift instead of
@@ -230,9 +264,33 @@ struct frag {
 #define TIMEOUT_UDP   15
 #define TIMEOUT_COUNT 16
 
+/* Which kinds of services there are, so that the look-ups of the others are
+ * not made. */
+#define HAVE_MARKS    0x1
+#define HAVE_ANY_PORT 0x2
+#define HAVE_FTP      0x4
+
+/* The settings net.ipv4.vs.* has as switches. */
+#define SYS_EXPIRE_NODEST     0x001
+#define SYS_EXPIRE_QUIESCENT  0x002
+#define SYS_SLOPPY_TCP	      0x004
+#define SYS_SLOPPY_SCTP	      0x008
+#define SYS_SECURE_TCP	      0x010
+#define SYS_SCHEDULE_ICMP     0x020
+#define SYS_CACHE_BYPASS      0x040
+#define SYS_NAT_ICMP_SEND     0x080
+#define SYS_NO_PMTU_DISC      0x100
+#define SYS_DROP_ENTRY	      0x200
+
 struct settings {
 	__u32 layout;
-	__u32 pad;
+	__u32 have; /* HAVE_* */
+	__u32 sys;  /* SYS_* */
+	__u32 reuse_mode; /* conn_reuse_mode */
+	__u32 drop_rate;  /* every so many'th new flow is dropped; 0: none */
+	__u32 rules;	  /* of the classifier */
+	__u32 unprivileged; /* first port an FTP data connection may have */
+	__u32 lblc_expiration; /* seconds */
 	__u64 seed;
 	__u32 timeout[TIMEOUT_COUNT]; /* in ticks, by state number; UDP at 15 */
 	__u64 since;                  /* unix seconds when the table was made */
@@ -246,10 +304,32 @@ struct filter {
 	__u64 bits[FILTER_BITS / 64];
 };
 
+enum filter_number {
+	FILTER_WATCHED = 0,
+	FILTER_WIDE = 1, /* addresses whose packets may belong to the wide table */
+};
+
+/* A rule of the classifier: what packets get which mark. */
+struct rule {
+	struct addr saddr, smask;
+	struct addr daddr, dmask;
+	__u32 mark;
+	__u32 ifindex; /* 0: any */
+	__u16 sport_from, sport_to; /* as numbers of the host */
+	__u16 dport_from, dport_to;
+	__u8 protocol; /* 0: TCP, UDP and SCTP */
+	__u8 pad[3];
+	__u32 pad2;
+};
+
+#define RULES 1024
+
 /* How the tables are doing. */
 struct use {
 	__u64 displaced4; /* connections outside their home buckets */
 	__u64 displaced6;
+	__u64 displaced_wide;
+	__u64 throttle; /* new flows seen by drop_packet */
 };
 
 /* What Go asks of the sweeper, and what it answers. */
@@ -258,6 +338,7 @@ enum table {
 	TABLE_CONNS6 = 1,
 	TABLE_HALF4 = 2,
 	TABLE_HALF6 = 3,
+	TABLE_WIDE = 4,
 };
 
 struct sweep {
@@ -289,6 +370,7 @@ enum step {
 	STEP_REPLY = 14,      /* a: destination */
 	STEP_REUSED = 15,     /* a: old state */
 	STEP_VERDICT = 16,    /* a: verdict */
+	STEP_TEMPLATE = 17,   /* a: destination */
 };
 
 struct trace {
@@ -312,5 +394,7 @@ _Static_assert(sizeof(struct dest) == 64, "a destination is one cache line");
 _Static_assert(sizeof(struct nexthop) == 56, "nexthop");
 _Static_assert(sizeof(struct bucket4) == 64, "an IPv4 bucket is one cache line");
 _Static_assert(sizeof(struct bucket6) == 128, "an IPv6 bucket is two cache lines");
+_Static_assert(sizeof(struct wide) == 64, "a wide entry is one cache line");
+_Static_assert(sizeof(struct rule) == 88, "rule");
 _Static_assert(sizeof(struct frag_key) == 40, "frag_key");
 _Static_assert(sizeof(struct frag) == 28, "frag");

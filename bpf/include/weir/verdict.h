@@ -32,5 +32,6 @@ enum verdict {
 	V_LOOPBACK = 19,       /* masquerading to 127/8 or ::1 for another host */
 	V_ICMP_LIMITED = 20,   /* would have been answered, but too many were */
 	V_HELPER = 21,	       /* the kernel refused to change the packet */
-	V_COUNT = 22,
+	V_THROTTLED = 22,      /* drop_packet: too much is asked for */
+	V_COUNT = 23,
 };

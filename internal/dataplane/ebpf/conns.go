@@ -21,6 +21,7 @@ const (
 	ctlStateShift = 8
 	ctlStateMask  = 0xf
 	ctlForward    = 0x3
+	ctlTemplate   = 0x10
 	ctlBusy       = ctlDestMask
 	stateUDP      = 15
 )
@@ -63,6 +64,7 @@ func (p *Plane) Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Se
 		for _, name := range []string{"conns6", "half6"} {
 			l.err(scan(p.engine.maps[name], l.bucket6))
 		}
+		l.err(scan(p.engine.maps["wides"], l.wide))
 	}
 }
 
@@ -112,28 +114,56 @@ func (l *lister) bucket6(_ uint32, b *engineBucket6) bool {
 	return !l.done
 }
 
+// show shows a narrow entry: its destination tells the rest.
 func (l *lister) show(w ctl, client netip.AddrPort, vport uint16) bool {
-	if l.done || l.ctx.Err() != nil {
-		return false
-	}
 	d, ok := l.dests[w.dest()]
 	if !ok {
-		return true // made after the destinations were read
+		return !l.done // made after the destinations were read
 	}
 	key := d.key()
 	port := key.addr.Port()
 	if port == 0 {
 		port = vport
 	}
-	c := lvs.Connection{
+	return l.tell(w, lvs.Connection{
 		Protocol: lvs.Protocol(d.Protocol), Client: client,
 		Virtual:     netip.AddrPortFrom(key.service.Addr.Addr(), vport),
 		Destination: netip.AddrPortFrom(key.addr.Addr(), port),
-		Forward:     w.forward(), State: w.connState(), Expires: time.Duration(w.left(l.now)) * tick,
+	})
+}
+
+// wide shows the entries of the wide table, which tell all themselves.
+func (l *lister) wide(_ uint32, b *engineWideBucket) bool {
+	for _, c := range b.Conn {
+		w := ctl(c.Ctl)
+		if !w.lives(l.now) && (c.Held == 0 || w.dest() == 0 || w.dest() == ctlBusy) {
+			continue
+		}
+		d, ok := l.dests[w.dest()]
+		if !ok {
+			continue
+		}
+		shown := l.tell(w, lvs.Connection{
+			Protocol: lvs.Protocol(c.Protocol), Template: c.Ctl&ctlTemplate != 0,
+			Client:      netip.AddrPortFrom(netAddr(c.Client), host16(c.Cport)),
+			Virtual:     netip.AddrPortFrom(netAddr(c.Vaddr), host16(c.Vport)),
+			Destination: netip.AddrPortFrom(netAddr(d.Addr), host16(c.Dport)),
+		})
+		if !shown {
+			return false
+		}
 	}
-	if !l.filter.Match(c) {
-		return true
+	return !l.done
+}
+
+func (l *lister) tell(w ctl, c lvs.Connection) bool {
+	if l.done || l.ctx.Err() != nil {
+		return false
 	}
-	l.done = !l.yield(c, nil)
+	c.Forward, c.State = w.forward(), w.connState()
+	c.Expires = time.Duration(max(w.left(l.now), 0)) * tick
+	if l.filter.Match(c) {
+		l.done = !l.yield(c, nil)
+	}
 	return !l.done
 }

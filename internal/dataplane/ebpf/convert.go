@@ -36,10 +36,29 @@ func netAddr(a engineAddr) netip.Addr {
 }
 
 func serviceKey(k lvs.ServiceKey) engineServiceKey {
+	if k.Mark != 0 {
+		return engineServiceKey{Addr: markAddr(k)}
+	}
 	return engineServiceKey{Addr: addrOf(k.Addr.Addr()), Port: wire16(k.Addr.Port()), Protocol: uint8(k.Protocol)}
 }
 
+// markAddr is a mark in the place of an address: 0.0.0.7, or 0:7::.
+func markAddr(k lvs.ServiceKey) engineAddr {
+	var b [16]byte
+	if k.Family == lvs.IPv6 {
+		binary.BigEndian.PutUint32(b[:], k.Mark)
+		return addrOf(netip.AddrFrom16(b))
+	}
+	binary.BigEndian.PutUint32(b[:], k.Mark)
+	return addrOf(netip.AddrFrom4([4]byte(b[:4])))
+}
+
 func lvsKey(k engineServiceKey) lvs.ServiceKey {
+	if k.Protocol == 0 {
+		a := netAddr(k.Addr)
+		key := lvs.ServiceKey{Mark: binary.BigEndian.Uint32(a.AsSlice()), Family: lvs.FamilyOf(a)}
+		return key
+	}
 	return lvs.ServiceKey{
 		Protocol: lvs.Protocol(k.Protocol),
 		Addr:     netip.AddrPortFrom(netAddr(k.Addr), host16(k.Port)),
@@ -69,6 +88,33 @@ const (
 	destLocal
 	destLoopback
 	destV6
+	destWide
+)
+
+// The switches of the engine, as types.h numbers them.
+const (
+	haveMarks = 1 << iota
+	haveAnyPort
+	haveFTP
+)
+
+const (
+	sysExpireNodest = 1 << iota
+	sysExpireQuiescent
+	sysSloppyTCP
+	sysSloppySCTP
+	sysSecureTCP
+	sysScheduleICMP
+	sysCacheBypass
+	sysNatICMPSend
+	sysNoPmtuDisc
+	sysDropEntry
+)
+
+const (
+	serviceOnePacket = 1 << iota
+	serviceMark
+	serviceSIP
 )
 
 const (
@@ -87,7 +133,7 @@ const (
 func destination(k lvs.ServiceKey, d lvs.Destination, service, nexthop uint32, p lvs.Path) engineDest {
 	e := engineDest{
 		Addr: addrOf(d.Addr.Addr()), Port: wire16(d.Addr.Port()),
-		Vaddr: addrOf(k.Addr.Addr()), Vport: wire16(k.Addr.Port()),
+		Vaddr: serviceKey(k).Addr, Vport: wire16(k.Addr.Port()),
 		Protocol: uint8(k.Protocol), Forward: uint8(d.Forward), Flags: destAvailable,
 		Service: service, Nexthop: nexthop, Upper: d.Upper, Lower: d.Lower, Weight: uint32(d.Weight),
 	}
@@ -109,9 +155,66 @@ func destination(k lvs.ServiceKey, d lvs.Destination, service, nexthop uint32, p
 
 func (e engineDest) key() destKey {
 	return destKey{
-		service: lvs.ServiceKey{Protocol: lvs.Protocol(e.Protocol), Addr: netip.AddrPortFrom(netAddr(e.Vaddr), host16(e.Vport))},
+		service: lvsKey(engineServiceKey{Addr: e.Vaddr, Port: e.Vport, Protocol: e.Protocol}),
 		addr:    netip.AddrPortFrom(netAddr(e.Addr), host16(e.Port)),
 	}
+}
+
+// serviceEntry makes a service's entry.
+func serviceEntry(s lvs.Service, set uint32) engineService {
+	k := serviceKey(s.Key)
+	e := engineService{Set: set, Addr: k.Addr, Port: k.Port, SchedFlags: s.SchedFlags, Persistence: s.Persistence.Timeout}
+	if s.Persistence.Timeout != 0 {
+		e.Mask = maskOf(s.Persistence.Mask)
+	}
+	if s.OnePacket {
+		e.Flags |= serviceOnePacket
+	}
+	if s.Key.Mark != 0 {
+		e.Flags |= serviceMark
+	}
+	if s.Persistence.Engine != "" {
+		e.Flags |= serviceSIP
+	}
+	return e
+}
+
+// maskOf is a mask over an address as the engine has it: the part of IPv4 that
+// says "IPv4" always counts.
+func maskOf(m netip.Addr) engineAddr {
+	if m.Is4() {
+		b := m.As4()
+		all := [16]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+		copy(all[12:], b[:])
+		return addrOf(netip.AddrFrom16(all))
+	}
+	return addrOf(m)
+}
+
+// persistence is what serviceEntry made of it.
+func persistence(k lvs.ServiceKey, e engineService) (p lvs.Persistence) {
+	if e.Persistence == 0 {
+		return p
+	}
+	p.Timeout = e.Persistence
+	var b [16]byte
+	for i, w := range e.Mask.W {
+		binary.NativeEndian.PutUint32(b[4*i:], w)
+	}
+	p.Mask = netip.AddrFrom16(b)
+	if k.AF() == lvs.IPv4 {
+		p.Mask = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	if e.Flags&serviceSIP != 0 {
+		p.Engine = "sip"
+	}
+	return p
+}
+
+// isWide tells whether the connections of a service need the wide table: a
+// destination and two ports do not tell all about them.
+func isWide(s lvs.Service) bool {
+	return s.Persistence.Timeout != 0 || s.Key.Mark != 0 || s.Key.Addr.Port() == 0
 }
 
 func lvsDestination(e engineDest, weight uint32) lvs.Destination {

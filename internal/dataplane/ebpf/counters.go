@@ -47,7 +47,8 @@ func (p *Plane) destCounters(id uint32) (lvs.DestinationCounters, error) {
 	if err != nil {
 		return lvs.DestinationCounters{}, err
 	}
-	return lvs.DestinationCounters{Counters: sum, Active: uint32(live.Conns >> 32), Inactive: uint32(live.Conns)}, nil
+	return lvs.DestinationCounters{Counters: sum, Active: uint32(live.Conns >> 32), Inactive: uint32(live.Conns),
+		Templates: uint32(live.Templates)}, nil
 }
 
 func (p *Plane) stats(id uint32) (lvs.Counters, error) {

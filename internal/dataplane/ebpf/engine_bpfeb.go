@@ -92,8 +92,9 @@ type engineFragKey struct {
 }
 
 type engineLive struct {
-	_     structs.HostLayout
-	Conns uint64
+	_         structs.HostLayout
+	Conns     uint64
+	Templates uint64
 }
 
 type engineNexthop struct {
@@ -120,6 +121,23 @@ type enginePort struct {
 	Pad   uint8
 }
 
+type engineRule struct {
+	_         structs.HostLayout
+	Saddr     engineAddr
+	Smask     engineAddr
+	Daddr     engineAddr
+	Dmask     engineAddr
+	Mark      uint32
+	Ifindex   uint32
+	SportFrom uint16
+	SportTo   uint16
+	DportFrom uint16
+	DportTo   uint16
+	Protocol  uint8
+	Pad       [3]uint8
+	Pad2      uint32
+}
+
 type engineScheduler uint32
 
 const (
@@ -141,10 +159,11 @@ type engineService struct {
 	_           structs.HostLayout
 	Set         uint32
 	Persistence uint32
-	Prefix      uint8
+	Mask        engineAddr
+	Addr        engineAddr
+	Port        uint16
 	SchedFlags  uint8
-	OnePacket   uint8
-	Pad         uint8
+	Flags       uint8
 }
 
 type engineServiceKey struct {
@@ -169,12 +188,18 @@ type engineSet struct {
 }
 
 type engineSettings struct {
-	_       structs.HostLayout
-	Layout  uint32
-	Pad     uint32
-	Seed    uint64
-	Timeout [16]uint32
-	Since   uint64
+	_              structs.HostLayout
+	Layout         uint32
+	Have           uint32
+	Sys            uint32
+	ReuseMode      uint32
+	DropRate       uint32
+	Rules          uint32
+	Unprivileged   uint32
+	LblcExpiration uint32
+	Seed           uint64
+	Timeout        [16]uint32
+	Since          uint64
 }
 
 type engineSlot struct {
@@ -203,6 +228,7 @@ const (
 	engineStepSTEP_REPLY         engineStep = 14
 	engineStepSTEP_REUSED        engineStep = 15
 	engineStepSTEP_VERDICT       engineStep = 16
+	engineStepSTEP_TEMPLATE      engineStep = 17
 )
 
 type engineSweep struct {
@@ -222,6 +248,7 @@ const (
 	engineTableTABLE_CONNS6 engineTable = 1
 	engineTableTABLE_HALF4  engineTable = 2
 	engineTableTABLE_HALF6  engineTable = 3
+	engineTableTABLE_WIDE   engineTable = 4
 )
 
 type engineTrace struct {
@@ -240,9 +267,11 @@ type engineTraceLog struct {
 }
 
 type engineUse struct {
-	_          structs.HostLayout
-	Displaced4 uint64
-	Displaced6 uint64
+	_             structs.HostLayout
+	Displaced4    uint64
+	Displaced6    uint64
+	DisplacedWide uint64
+	Throttle      uint64
 }
 
 type engineVerdict uint32
@@ -270,8 +299,30 @@ const (
 	engineVerdictV_LOOPBACK       engineVerdict = 19
 	engineVerdictV_ICMP_LIMITED   engineVerdict = 20
 	engineVerdictV_HELPER         engineVerdict = 21
-	engineVerdictV_COUNT          engineVerdict = 22
+	engineVerdictV_THROTTLED      engineVerdict = 22
+	engineVerdictV_COUNT          engineVerdict = 23
 )
+
+type engineWide struct {
+	_        structs.HostLayout
+	Client   engineAddr
+	Vaddr    engineAddr
+	Cport    uint16
+	Vport    uint16
+	Dport    uint16
+	Protocol uint8
+	Pad      uint8
+	Parent   uint32
+	Packets  uint32
+	Held     uint32
+	Timeout  uint32
+	Ctl      uint64
+}
+
+type engineWideBucket struct {
+	_    structs.HostLayout
+	Conn [4]engineWide
+}
 
 // Names of all BPF objects in the ELF.
 //
@@ -289,6 +340,7 @@ const (
 	engineMapNexthops     = "nexthops"
 	engineMapOverloads    = "overloads"
 	engineMapPorts        = "ports"
+	engineMapRules        = "rules"
 	engineMapScratches    = "scratches"
 	engineMapServiceIds   = "service_ids"
 	engineMapServices     = "services"
@@ -296,9 +348,11 @@ const (
 	engineMapSetting      = "setting"
 	engineMapSlots        = "slots"
 	engineMapStats        = "stats"
+	engineMapTemplateKeys = "template_keys"
 	engineMapTraces       = "traces"
 	engineMapUses         = "uses"
 	engineMapVerdicts     = "verdicts"
+	engineMapWides        = "wides"
 	engineProgWeirEgress  = "weir_egress"
 	engineProgWeirIngress = "weir_ingress"
 	engineProgWeirSweep   = "weir_sweep"
@@ -307,6 +361,7 @@ const (
 	engineVarExplaining   = "explaining"
 	engineVarHalfBuckets  = "half_buckets"
 	engineVarHashSeed     = "hash_seed"
+	engineVarWideBuckets  = "wide_buckets"
 	engineVarXdp          = "xdp"
 )
 
@@ -362,28 +417,31 @@ type engineProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type engineMapSpecs struct {
-	Conns4      *ebpf.MapSpec `ebpf:"conns4"`
-	Conns6      *ebpf.MapSpec `ebpf:"conns6"`
-	Dests       *ebpf.MapSpec `ebpf:"dests"`
-	Filters     *ebpf.MapSpec `ebpf:"filters"`
-	Frags       *ebpf.MapSpec `ebpf:"frags"`
-	Half4       *ebpf.MapSpec `ebpf:"half4"`
-	Half6       *ebpf.MapSpec `ebpf:"half6"`
-	IcmpBudgets *ebpf.MapSpec `ebpf:"icmp_budgets"`
-	Lives       *ebpf.MapSpec `ebpf:"lives"`
-	Nexthops    *ebpf.MapSpec `ebpf:"nexthops"`
-	Overloads   *ebpf.MapSpec `ebpf:"overloads"`
-	Ports       *ebpf.MapSpec `ebpf:"ports"`
-	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
-	ServiceIds  *ebpf.MapSpec `ebpf:"service_ids"`
-	Services    *ebpf.MapSpec `ebpf:"services"`
-	Sets        *ebpf.MapSpec `ebpf:"sets"`
-	Setting     *ebpf.MapSpec `ebpf:"setting"`
-	Slots       *ebpf.MapSpec `ebpf:"slots"`
-	Stats       *ebpf.MapSpec `ebpf:"stats"`
-	Traces      *ebpf.MapSpec `ebpf:"traces"`
-	Uses        *ebpf.MapSpec `ebpf:"uses"`
-	Verdicts    *ebpf.MapSpec `ebpf:"verdicts"`
+	Conns4       *ebpf.MapSpec `ebpf:"conns4"`
+	Conns6       *ebpf.MapSpec `ebpf:"conns6"`
+	Dests        *ebpf.MapSpec `ebpf:"dests"`
+	Filters      *ebpf.MapSpec `ebpf:"filters"`
+	Frags        *ebpf.MapSpec `ebpf:"frags"`
+	Half4        *ebpf.MapSpec `ebpf:"half4"`
+	Half6        *ebpf.MapSpec `ebpf:"half6"`
+	IcmpBudgets  *ebpf.MapSpec `ebpf:"icmp_budgets"`
+	Lives        *ebpf.MapSpec `ebpf:"lives"`
+	Nexthops     *ebpf.MapSpec `ebpf:"nexthops"`
+	Overloads    *ebpf.MapSpec `ebpf:"overloads"`
+	Ports        *ebpf.MapSpec `ebpf:"ports"`
+	Rules        *ebpf.MapSpec `ebpf:"rules"`
+	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
+	ServiceIds   *ebpf.MapSpec `ebpf:"service_ids"`
+	Services     *ebpf.MapSpec `ebpf:"services"`
+	Sets         *ebpf.MapSpec `ebpf:"sets"`
+	Setting      *ebpf.MapSpec `ebpf:"setting"`
+	Slots        *ebpf.MapSpec `ebpf:"slots"`
+	Stats        *ebpf.MapSpec `ebpf:"stats"`
+	TemplateKeys *ebpf.MapSpec `ebpf:"template_keys"`
+	Traces       *ebpf.MapSpec `ebpf:"traces"`
+	Uses         *ebpf.MapSpec `ebpf:"uses"`
+	Verdicts     *ebpf.MapSpec `ebpf:"verdicts"`
+	Wides        *ebpf.MapSpec `ebpf:"wides"`
 }
 
 // engineVariableSpecs contains global variables before they are loaded into the kernel.
@@ -394,6 +452,7 @@ type engineVariableSpecs struct {
 	Explaining  *ebpf.VariableSpec `ebpf:"explaining"`
 	HalfBuckets *ebpf.VariableSpec `ebpf:"half_buckets"`
 	HashSeed    *ebpf.VariableSpec `ebpf:"hash_seed"`
+	WideBuckets *ebpf.VariableSpec `ebpf:"wide_buckets"`
 	Xdp         *ebpf.VariableSpec `ebpf:"xdp"`
 }
 
@@ -417,28 +476,31 @@ func (o *engineObjects) Close() error {
 //
 // It can be passed to loadEngineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type engineMaps struct {
-	Conns4      *ebpf.Map `ebpf:"conns4"`
-	Conns6      *ebpf.Map `ebpf:"conns6"`
-	Dests       *ebpf.Map `ebpf:"dests"`
-	Filters     *ebpf.Map `ebpf:"filters"`
-	Frags       *ebpf.Map `ebpf:"frags"`
-	Half4       *ebpf.Map `ebpf:"half4"`
-	Half6       *ebpf.Map `ebpf:"half6"`
-	IcmpBudgets *ebpf.Map `ebpf:"icmp_budgets"`
-	Lives       *ebpf.Map `ebpf:"lives"`
-	Nexthops    *ebpf.Map `ebpf:"nexthops"`
-	Overloads   *ebpf.Map `ebpf:"overloads"`
-	Ports       *ebpf.Map `ebpf:"ports"`
-	Scratches   *ebpf.Map `ebpf:"scratches"`
-	ServiceIds  *ebpf.Map `ebpf:"service_ids"`
-	Services    *ebpf.Map `ebpf:"services"`
-	Sets        *ebpf.Map `ebpf:"sets"`
-	Setting     *ebpf.Map `ebpf:"setting"`
-	Slots       *ebpf.Map `ebpf:"slots"`
-	Stats       *ebpf.Map `ebpf:"stats"`
-	Traces      *ebpf.Map `ebpf:"traces"`
-	Uses        *ebpf.Map `ebpf:"uses"`
-	Verdicts    *ebpf.Map `ebpf:"verdicts"`
+	Conns4       *ebpf.Map `ebpf:"conns4"`
+	Conns6       *ebpf.Map `ebpf:"conns6"`
+	Dests        *ebpf.Map `ebpf:"dests"`
+	Filters      *ebpf.Map `ebpf:"filters"`
+	Frags        *ebpf.Map `ebpf:"frags"`
+	Half4        *ebpf.Map `ebpf:"half4"`
+	Half6        *ebpf.Map `ebpf:"half6"`
+	IcmpBudgets  *ebpf.Map `ebpf:"icmp_budgets"`
+	Lives        *ebpf.Map `ebpf:"lives"`
+	Nexthops     *ebpf.Map `ebpf:"nexthops"`
+	Overloads    *ebpf.Map `ebpf:"overloads"`
+	Ports        *ebpf.Map `ebpf:"ports"`
+	Rules        *ebpf.Map `ebpf:"rules"`
+	Scratches    *ebpf.Map `ebpf:"scratches"`
+	ServiceIds   *ebpf.Map `ebpf:"service_ids"`
+	Services     *ebpf.Map `ebpf:"services"`
+	Sets         *ebpf.Map `ebpf:"sets"`
+	Setting      *ebpf.Map `ebpf:"setting"`
+	Slots        *ebpf.Map `ebpf:"slots"`
+	Stats        *ebpf.Map `ebpf:"stats"`
+	TemplateKeys *ebpf.Map `ebpf:"template_keys"`
+	Traces       *ebpf.Map `ebpf:"traces"`
+	Uses         *ebpf.Map `ebpf:"uses"`
+	Verdicts     *ebpf.Map `ebpf:"verdicts"`
+	Wides        *ebpf.Map `ebpf:"wides"`
 }
 
 func (m *engineMaps) Close() error {
@@ -455,6 +517,7 @@ func (m *engineMaps) Close() error {
 		m.Nexthops,
 		m.Overloads,
 		m.Ports,
+		m.Rules,
 		m.Scratches,
 		m.ServiceIds,
 		m.Services,
@@ -462,9 +525,11 @@ func (m *engineMaps) Close() error {
 		m.Setting,
 		m.Slots,
 		m.Stats,
+		m.TemplateKeys,
 		m.Traces,
 		m.Uses,
 		m.Verdicts,
+		m.Wides,
 	)
 }
 
@@ -476,6 +541,7 @@ type engineVariables struct {
 	Explaining  *ebpf.Variable `ebpf:"explaining"`
 	HalfBuckets *ebpf.Variable `ebpf:"half_buckets"`
 	HashSeed    *ebpf.Variable `ebpf:"hash_seed"`
+	WideBuckets *ebpf.Variable `ebpf:"wide_buckets"`
 	Xdp         *ebpf.Variable `ebpf:"xdp"`
 }
 

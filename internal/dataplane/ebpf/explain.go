@@ -127,6 +127,8 @@ func (t teller) step(s engineStep, a, b uint32) lvs.Step {
 		return lvs.Step{What: "is for no service", Why: "none has this address, port and protocol"}
 	case engineStepSTEP_CONSIDERED:
 		return lvs.Step{What: "considers " + t.dest(a), Why: fmt.Sprintf("weight %d, %d active", b>>16, b&0xffff)}
+	case engineStepSTEP_TEMPLATE:
+		return lvs.Step{What: "goes where the client went before", Why: "its persistence template leads to " + t.dest(a)}
 	case engineStepSTEP_CHOSEN:
 		return lvs.Step{What: "chooses " + t.dest(a), Why: "by " + string(lvsScheduler(engineScheduler(b)))}
 	case engineStepSTEP_NONE_LEFT:

@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/gopacket/gopacket/layers"
 
+	"github.com/weir-lb/weir/internal/lab/labtest"
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
@@ -25,9 +26,13 @@ func TestFuzzPackets(t *testing.T) {
 	services := fuzzServices()
 	r.reach(1500, false, services[:3]...)
 	r.reach(1500, true, services[3])
+	r.reach(1500, false, services[4:]...)
 	for _, s := range services {
 		r.put(s)
 	}
+	tuning := lvs.DefaultTuning()
+	tuning.Rules = []lvs.Rule{{Mark: 7, To: netip.PrefixFrom(markedTo.Addr(), 128)}}
+	labtest.Must(t, r.plane.Tune(t.Context(), tuning))
 	rng := rand.New(rand.NewPCG(1, 2))
 	seeds := fuzzSeeds(services)
 	doors := []string{progIngress, progXDP, progEgress}
@@ -52,6 +57,8 @@ func TestFuzzPackets(t *testing.T) {
 		t.Fatal("no packet opened anything; the seeds are wrong")
 	}
 	r.agree()
+	r.outlive() // connections; the templates are held by them
+	r.agree()
 	r.outlive()
 	r.agree()
 	if left := r.conns(); len(left) != 0 {
@@ -64,17 +71,24 @@ func TestFuzzPackets(t *testing.T) {
 func (r *rig) agree() {
 	r.Helper()
 	r.sweepAll()
-	counted := make(map[netip.AddrPort]uint32)
+	counted, templates := make(map[netip.Addr]uint32), make(map[netip.Addr]uint64)
 	for _, c := range r.conns() {
-		counted[c.Destination]++
+		if c.Template {
+			templates[c.Destination.Addr()]++
+		} else {
+			counted[c.Destination.Addr()]++
+		}
 	}
 	for key, d := range r.plane.table.dests {
 		l, err := r.plane.live(d.id)
 		if err != nil {
 			r.Fatal(err)
 		}
-		if sum := uint32(l.Conns>>32) + uint32(l.Conns); sum != counted[key.addr] {
-			r.Errorf("%s counts %d connections, the table has %d", key.addr, sum, counted[key.addr])
+		if sum := uint32(l.Conns>>32) + uint32(l.Conns); sum != counted[key.addr.Addr()] {
+			r.Errorf("%s counts %d connections, the table has %d", key.addr, sum, counted[key.addr.Addr()])
+		}
+		if l.Templates != templates[key.addr.Addr()] {
+			r.Errorf("%s counts %d templates, the table has %d", key.addr, l.Templates, templates[key.addr.Addr()])
 		}
 	}
 }
@@ -90,6 +104,11 @@ func (r *rig) outlive() {
 			}
 		})
 	}
+	outliveIn(r, "wides", func(b *engineWideBucket) {
+		for i := range b.Conn {
+			b.Conn[i].Ctl = b.Conn[i].Ctl&0xffffffff | past
+		}
+	})
 	for _, name := range []string{"conns6", "half6"} {
 		outliveIn(r, name, func(b *engineBucket6) {
 			for i := range b.Conn {
@@ -135,8 +154,36 @@ func fuzzServices() []lvs.Service {
 	local := tcpService(lvs.RR, lvs.Masquerade, 1)
 	local.Key.Addr = netip.MustParseAddrPort("192.0.2.2:80")
 	local.Destinations[0].Addr = netip.MustParseAddrPort("192.0.2.3:8080")
-	return []lvs.Service{masq, gate, tcpService6(lvs.RR, lvs.Masquerade, 2), local}
+	all := []lvs.Service{masq, gate, tcpService6(lvs.RR, lvs.Masquerade, 2), local}
+	return append(all, wideServices()...)
 }
+
+// wideServices are one for every port, one of a mark, persistent both, and one
+// that schedules every datagram.
+func wideServices() []lvs.Service {
+	every := tcpService(lvs.WLC, lvs.Masquerade, 2)
+	every.Key.Addr = netip.MustParseAddrPort("192.0.2.4:0")
+	every.Persistence = lvs.Persistence{Timeout: 60, Mask: lvs.MaskOf(lvs.IPv4, 31)}
+	marked := tcpService6(lvs.RR, lvs.DirectRoute, 2)
+	marked.Key = lvs.ServiceKey{Mark: 7, Family: lvs.IPv6}
+	marked.Persistence = lvs.Persistence{Timeout: 60, Mask: lvs.MaskOf(lvs.IPv6, 127)}
+	once := tcpService(lvs.RR, lvs.Masquerade, 2)
+	once.Key = lvs.ServiceKey{Protocol: lvs.UDP, Addr: netip.MustParseAddrPort("192.0.2.5:53")}
+	once.OnePacket = true
+	for i, s := range []lvs.Service{every, marked, once} {
+		for n := range s.Destinations {
+			a := netip.AddrFrom4([4]byte{10, 3, byte(i), byte(n)})
+			if i == 1 {
+				a = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 3, 15: byte(n)})
+			}
+			s.Destinations[n].Addr = netip.AddrPortFrom(a, s.Destinations[n].Addr.Port())
+		}
+	}
+	return []lvs.Service{every, marked, once}
+}
+
+// markedTo is what the mark's rule is about.
+var markedTo = netip.MustParseAddrPort("[2001:db8:1::7]:443")
 
 func fuzzSeeds(services []lvs.Service) [][]byte {
 	var seeds [][]byte
@@ -151,12 +198,16 @@ func fuzzSeeds(services []lvs.Service) [][]byte {
 		if s.Key.AF() == lvs.IPv6 {
 			from = client6
 		}
+		to := s.Key.Addr
+		if s.Key.Mark != 0 {
+			to = markedTo
+		}
 		for _, f := range []flags{"S", "A", "FA", "R", "SA", ""} {
-			add(segment(from, s.Key.Addr, f))
+			add(segment(from, to, f))
 			add(segment(s.Destinations[0].Addr, from, f))
 		}
-		add(datagram(from, s.Key.Addr, "question"))
-		add(icmpError(from.Addr(), s.Key.Addr.Addr(), segment(s.Key.Addr, from, "A")))
+		add(datagram(from, to, "question"))
+		add(icmpError(from.Addr(), to.Addr(), segment(to, from, "A")))
 		add(icmpError(s.Destinations[0].Addr.Addr(), from.Addr(), segment(from, s.Destinations[0].Addr, "A")))
 	}
 	for _, more := range []func(*layers.IPv4){options, first, later} {

@@ -10,10 +10,12 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/weir-lb/weir/internal/lvs"
 )
 
 // layout is WEIR_LAYOUT of types.h.
-const layout = 7
+const layout = 8
 
 // slotsEach is how many slots there are for each destination: one where it
 // stands, one while its service is replaced, and on average six for the tables
@@ -86,7 +88,7 @@ func (e *engine) compareSizes(o Options, log *slog.Logger) {
 	for _, t := range []struct {
 		name    string
 		buckets uint32
-	}{{"conns4", buckets(o.Connections)}, {"half4", halfBuckets(o.HalfOpen)}} {
+	}{{"conns4", buckets(o.Connections)}, {"half4", halfBuckets(o.HalfOpen)}, {"wides", buckets(o.Wide)}} {
 		if have := e.maps[t.name].MaxEntries(); have != t.buckets {
 			log.Warn("connection table keeps its size until `weir down`", "table", t.name, "buckets", have, "wanted", t.buckets)
 		}
@@ -101,7 +103,7 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 		"slots": slotsEach*uint32(o.Destinations) + 1, "dests": uint32(o.Destinations) + 1, "lives": uint32(o.Destinations) + 1, "overloads": uint32(o.Destinations) + 1,
 		"stats": uint32(o.Destinations) + 1, "nexthops": uint32(o.Destinations) + 1,
 		"conns4": buckets(o.Connections), "conns6": buckets(o.Connections),
-		"half4": halfBuckets(o.HalfOpen), "half6": halfBuckets(o.HalfOpen),
+		"half4": halfBuckets(o.HalfOpen), "half6": halfBuckets(o.HalfOpen), "wides": buckets(o.Wide),
 	}
 	e.maps = make(map[string]*ebpf.Map)
 	for name := range shared(spec) {
@@ -118,8 +120,9 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 	var seed [8]byte
 	rand.Read(seed[:]) // never fails (crypto/rand)
 	e.settings = engineSettings{
-		Layout: layout, Seed: binary.NativeEndian.Uint64(seed[:]), Timeout: o.timeouts(), Since: uint64(time.Now().Unix()),
+		Layout: layout, Seed: binary.NativeEndian.Uint64(seed[:]), Since: uint64(time.Now().Unix()),
 	}
+	tune(&e.settings, lvs.DefaultTuning())
 	if err := e.maps["setting"].Put(uint32(0), e.settings); err != nil {
 		return fmt.Errorf("write settings: %w", err)
 	}
@@ -151,6 +154,7 @@ func (e *engine) open(d door) (*ebpf.Collection, error) {
 	for name, value := range map[string]any{
 		"xdp": d.xdp, "explaining": d.explaining, "hash_seed": e.settings.Seed,
 		"conn_buckets": e.maps["conns4"].MaxEntries(), "half_buckets": e.maps["half4"].MaxEntries(),
+		"wide_buckets": e.maps["wides"].MaxEntries(),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return nil, fmt.Errorf("set %s of the packet engine: %w", name, err)

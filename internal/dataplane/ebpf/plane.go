@@ -1,7 +1,6 @@
 package ebpf
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -41,6 +40,11 @@ type Plane struct {
 	links map[int]lvs.Link
 	modes map[string]string
 	use   lvs.ConnectionUse
+
+	tuning  lvs.Tuning
+	ruled   []engineRule // as written
+	lacking int          // pages missing to amemthresh
+	wide    engineFilter // addresses the wide table may know
 }
 
 // Open loads the engine, or takes over the one a former weir left running in
@@ -62,10 +66,6 @@ func Open(o Options, log *slog.Logger) (*Plane, error) {
 		}
 		log.Info("packet engine adopted", "services", len(p.table.services), "destinations", len(p.table.dests))
 	}
-	if err := p.setTimeouts(); err != nil {
-		e.close()
-		return nil, err
-	}
 	return p, nil
 }
 
@@ -73,7 +73,7 @@ func Open(o Options, log *slog.Logger) (*Plane, error) {
 func over(e *engine, o Options, log *slog.Logger) *Plane {
 	return &Plane{
 		opts: o, log: log, engine: e, paths: make(map[netip.Addr]lvs.Path), links: make(map[int]lvs.Link),
-		modes: make(map[string]string), base: make(map[lvs.ServiceKey]lvs.Counters),
+		modes: make(map[string]string), base: make(map[lvs.ServiceKey]lvs.Counters), tuning: lvs.DefaultTuning(),
 		table: table{
 			services: make(map[lvs.ServiceKey]*entry), dests: make(map[destKey]*dest),
 			orphans:    make(map[lvs.ServiceKey][]*dest),
@@ -83,25 +83,6 @@ func over(e *engine, o Options, log *slog.Logger) *Plane {
 		},
 		hops: newHops(e.maps["nexthops"].MaxEntries()),
 	}
-}
-
-// SetTimeouts implements dataplane.Dataplane.
-func (p *Plane) SetTimeouts(_ context.Context, t lvs.Timeouts) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t = t.Over(lvs.Timeouts{TCP: p.opts.TCP, TCPFin: p.opts.TCPFin, UDP: p.opts.UDP})
-	p.opts.TCP, p.opts.TCPFin, p.opts.UDP = t.TCP, t.TCPFin, t.UDP
-	return p.setTimeouts()
-}
-
-// setTimeouts brings the timeouts of an adopted engine up to date.
-func (p *Plane) setTimeouts() error {
-	want := p.opts.timeouts()
-	if p.engine.settings.Timeout == want {
-		return nil
-	}
-	p.engine.settings.Timeout = want
-	return p.write("setting", uint32(0), p.engine.settings)
 }
 
 // Adopted tells whether Open found a running engine.

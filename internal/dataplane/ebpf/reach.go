@@ -52,7 +52,7 @@ func (p *Plane) writeHop(a netip.Addr) error {
 func (p *Plane) Reach(_ context.Context, n lvs.Network) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	errs := []error{p.setLinks(n.Links)}
+	errs := []error{p.setLinks(n.Links), p.retune()}
 	p.paths = maps.Clone(n.Paths)
 	for a := range p.hops.byAddr {
 		errs = append(errs, p.writeHop(a))
@@ -145,33 +145,4 @@ func (p *Plane) writePort(l lvs.Link, port enginePort) error {
 func (p *Plane) dropLink(l lvs.Link) error {
 	p.log.Info("interface left", "interface", l.Name)
 	return errors.Join(detach(l.Index), p.writePort(l, enginePort{}))
-}
-
-// refilter brings the filter in front of all look-ups in line with the table.
-// A family without any service has no bits, so that what is left of its
-// connections goes to the stack, as in IPVS.
-func (p *Plane) refilter() error {
-	serves := make(map[lvs.Family]bool)
-	for k := range p.table.services {
-		serves[k.AF()] = true
-	}
-	var want engineFilter
-	set := func(a netip.Addr) {
-		bit := filterBit(a)
-		want.Bits[bit>>6] |= 1 << (bit & 63)
-	}
-	for k := range p.table.services {
-		set(k.Addr.Addr())
-	}
-	for k := range p.table.dests {
-		if serves[k.service.AF()] {
-			set(k.addr.Addr())
-			set(k.service.Addr.Addr())
-		}
-	}
-	if want == p.bits {
-		return nil
-	}
-	p.bits = want
-	return p.write("filters", uint32(0), want)
 }

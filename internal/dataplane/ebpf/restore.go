@@ -63,8 +63,10 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		}
 		p.hops.written[id] = n
 	}
-	if err := p.engine.maps["filters"].Lookup(uint32(0), &p.bits); err != nil {
-		return fmt.Errorf("read the filter: %w", err)
+	for i, f := range []*engineFilter{&p.bits, &p.wide} {
+		if err := p.engine.maps["filters"].Lookup(uint32(i), f); err != nil {
+			return fmt.Errorf("read the filter: %w", err)
+		}
 	}
 	return nil
 }
@@ -73,7 +75,7 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 func (p *Plane) readDests() (map[uint32]engineDest, error) {
 	dests := make(map[uint32]engineDest)
 	err := scan(p.engine.maps["dests"], func(id uint32, d *engineDest) bool {
-		if d.Protocol != 0 {
+		if d.Service != 0 {
 			dests[id] = *d
 		}
 		return true
@@ -91,7 +93,8 @@ func (p *Plane) readService(k lvs.ServiceKey, id uint32, dests map[uint32]engine
 		return nil, fmt.Errorf("read the set of %s: %w", k, err)
 	}
 	s := lvs.Service{
-		Key: k, Scheduler: lvsScheduler(set.Scheduler), SchedFlags: v.SchedFlags, OnePacket: v.OnePacket != 0,
+		Key: k, Scheduler: lvsScheduler(set.Scheduler), SchedFlags: v.SchedFlags, OnePacket: v.Flags&serviceOnePacket != 0,
+		Persistence: persistence(k, v),
 	}
 	for i := range set.Count {
 		var slot engineSlot

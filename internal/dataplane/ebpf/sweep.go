@@ -23,6 +23,7 @@ var sweepTables = []struct {
 }{
 	{engineTableTABLE_CONNS4, "conns4"}, {engineTableTABLE_CONNS6, "conns6"},
 	{engineTableTABLE_HALF4, "half4"}, {engineTableTABLE_HALF6, "half6"},
+	{engineTableTABLE_WIDE, "wides"},
 }
 
 // Run forgets outlived connections and drained destinations until ctx ends.
@@ -41,6 +42,9 @@ func (p *Plane) Run(ctx context.Context) error {
 		}
 		if slice == slices64-1 {
 			p.finishSweep(use)
+			if err := p.watchMemory(); err != nil {
+				return err
+			}
 			use = lvs.ConnectionUse{}
 			if err := p.forget(); err != nil {
 				return err
@@ -80,7 +84,7 @@ func (p *Plane) sweepSlice(slice int, use *lvs.ConnectionUse) error {
 			return fmt.Errorf("sweep %s: %w", t.name, err)
 		}
 		use.Used += int(job.Used)
-		if t.table >= engineTableTABLE_HALF4 {
+		if t.table == engineTableTABLE_HALF4 || t.table == engineTableTABLE_HALF6 {
 			use.Half += int(job.Used)
 		}
 	}

@@ -2,6 +2,7 @@ package ebpf
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -80,10 +81,7 @@ func (p *Plane) Put(_ context.Context, s lvs.Service) error {
 }
 
 func supported(s lvs.Service) error {
-	if s.Key.Mark != 0 {
-		return fmt.Errorf("firewall marks: %w", dataplane.ErrUnsupported)
-	}
-	if s.Key.Protocol != lvs.TCP && s.Key.Protocol != lvs.UDP {
+	if s.Key.Mark == 0 && s.Key.Protocol != lvs.TCP && s.Key.Protocol != lvs.UDP {
 		return fmt.Errorf("protocol %s: %w", s.Key.Protocol, dataplane.ErrUnsupported)
 	}
 	if schedulers[s.Scheduler] == 0 {
@@ -127,11 +125,7 @@ func (p *Plane) put(e *entry, s lvs.Service) error {
 	if err := p.writeSet(next, run, e, s); err != nil {
 		return err
 	}
-	v := engineService{Set: next, SchedFlags: s.SchedFlags}
-	if s.OnePacket {
-		v.OnePacket = 1
-	}
-	if err := p.write("services", e.id, v); err != nil {
+	if err := p.write("services", e.id, serviceEntry(s, next)); err != nil {
 		return err
 	}
 	if fresh {
@@ -146,7 +140,7 @@ func (p *Plane) put(e *entry, s lvs.Service) error {
 	p.retire(e.slots)
 	e.set, e.slots, e.svc, e.flipped = next, run, s, time.Now()
 	p.table.services[s.Key] = e
-	return p.markGone(gone, s)
+	return errors.Join(p.markGone(gone, s), p.retune())
 }
 
 // startCounting makes a new service count from zero, as in IPVS, though
@@ -166,7 +160,7 @@ func (p *Plane) startCounting(k lvs.ServiceKey) error {
 func (p *Plane) writeDestinations(service uint32, s lvs.Service) ([]engineSlot, error) {
 	slots := make([]engineSlot, 0, len(s.Destinations))
 	for _, d := range s.Destinations {
-		id, err := p.writeDestination(service, s.Key, d)
+		id, err := p.writeDestination(service, s.Key, d, isWide(s))
 		if err != nil {
 			return nil, fmt.Errorf("destination %s: %w", d.Addr, err)
 		}
@@ -175,7 +169,7 @@ func (p *Plane) writeDestinations(service uint32, s lvs.Service) ([]engineSlot, 
 	return slots, nil
 }
 
-func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destination) (uint32, error) {
+func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destination, wide bool) (uint32, error) {
 	key := destKey{k, d.Addr}
 	have := p.table.dests[key]
 	if have == nil {
@@ -190,6 +184,11 @@ func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destina
 		return 0, err
 	}
 	want := destination(k, d, service, hop, p.paths[d.Addr.Addr()])
+	// A destination that ever was in the wide table is looked for there.
+	want.Flags |= have.written.Flags & destWide
+	if wide {
+		want.Flags |= destWide
+	}
 	want.LastWeight = have.written.LastWeight
 	if d.Weight != 0 {
 		want.LastWeight = uint16(min(d.Weight, math.MaxUint16))
@@ -355,7 +354,7 @@ func (p *Plane) Drop(_ context.Context, k lvs.ServiceKey) error {
 	for _, d := range e.svc.Destinations {
 		p.table.orphans[k] = append(p.table.orphans[k], p.table.dests[destKey{k, d.Addr}])
 	}
-	return p.refilter()
+	return errors.Join(p.retune(), p.refilter())
 }
 
 // Installed implements dataplane.Dataplane.

@@ -19,11 +19,12 @@ var verdictNames = [engineVerdictV_COUNT]lvs.PacketVerdict{
 	engineVerdictV_TTL_EXCEEDED:   {Name: "ttl-exceeded", Fate: lvs.Dropped, Drop: true, Help: "hop count ended at the director; a rise means a routing loop"},
 	engineVerdictV_TOO_BIG:        {Name: "too-big", Fate: lvs.Dropped, Drop: true, Help: "larger than the path ahead; a request is answered so that the client sends smaller ones"},
 	engineVerdictV_DEST_GONE:      {Name: "destination-gone", Fate: lvs.Dropped, Drop: true, Help: "of a connection whose real server was removed; quiesce before removing"},
-	engineVerdictV_TABLE_FULL:     {Name: "table-full", Fate: lvs.Dropped, Drop: true, Help: "no room for a new connection; raise engine.connections"},
+	engineVerdictV_TABLE_FULL:     {Name: "table-full", Fate: lvs.Dropped, Drop: true, Help: "no room for a new connection; raise engine.connections, or engine.wide for persistent services"},
 	engineVerdictV_NO_ROUTE:       {Name: "no-route", Fate: lvs.Dropped, Drop: true, Help: "no route to the real server, or back to the client"},
 	engineVerdictV_FORWARDING_OFF: {Name: "forwarding-off", Fate: lvs.Dropped, Drop: true, Help: "answers cannot be routed: set net.ipv4.ip_forward (net.ipv6.conf.all.forwarding) to 1"},
 	engineVerdictV_FRAGMENT_LOST:  {Name: "fragment-lost", Fate: lvs.Passed, Help: "a later fragment that came before its first one"},
 	engineVerdictV_LOOPBACK:       {Name: "loopback", Fate: lvs.Dropped, Drop: true, Help: "masquerading to a loopback address for another host cannot work; use gate, or an address of the director"},
 	engineVerdictV_ICMP_LIMITED:   {Name: "icmp-limited", Fate: lvs.Dropped, Drop: true, Help: "dropped without the ICMP answer: more than 1,000 a second on one processor"},
+	engineVerdictV_THROTTLED:      {Name: "throttled", Fate: lvs.Dropped, Drop: true, Help: "new flows turned away by drop_packet"},
 	engineVerdictV_HELPER:         {Name: "helper-failed", Fate: lvs.Dropped, Drop: true, Help: "the kernel refused to change the packet; memory is short"},
 }

@@ -48,9 +48,9 @@ func (f Faulty) Reach(ctx context.Context, n lvs.Network) error {
 	return f.do("reach", func() error { return f.Dataplane.Reach(ctx, n) })
 }
 
-// SetTimeouts is the other's SetTimeouts, or a refusal.
-func (f Faulty) SetTimeouts(ctx context.Context, t lvs.Timeouts) error {
-	return f.do("timeouts", func() error { return f.Dataplane.SetTimeouts(ctx, t) })
+// Tune is the other's Tune, or a refusal.
+func (f Faulty) Tune(ctx context.Context, t lvs.Tuning) error {
+	return f.do("tuning", func() error { return f.Dataplane.Tune(ctx, t) })
 }
 
 // Installed is the other's Installed, or a refusal.

@@ -20,7 +20,7 @@ type Plane struct {
 	mu          sync.Mutex
 	services    map[lvs.ServiceKey]lvs.Service
 	network     lvs.Network
-	timeouts    lvs.Timeouts
+	tuning      lvs.Tuning
 	connections []lvs.Connection
 	writes      uint64
 	since       time.Time
@@ -64,6 +64,28 @@ func (p *Plane) Drop(ctx context.Context, k lvs.ServiceKey) error {
 	return nil
 }
 
+// Tune keeps the promise of dataplane.Dataplane.
+func (p *Plane) Tune(ctx context.Context, t lvs.Tuning) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.tuning.Equal(t) {
+		p.tuning = t
+		p.tuning.Rules = slices.Clone(t.Rules)
+		p.writes++
+	}
+	return nil
+}
+
+// Tuning is what Tune was told.
+func (p *Plane) Tuning() lvs.Tuning {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tuning
+}
+
 // Installed keeps the promise of dataplane.Dataplane.
 func (p *Plane) Installed(ctx context.Context) iter.Seq2[lvs.Service, error] {
 	return func(yield func(lvs.Service, error) bool) {
@@ -100,26 +122,8 @@ func (p *Plane) Reach(ctx context.Context, n lvs.Network) error {
 	return nil
 }
 
-// SetTimeouts keeps the promise of dataplane.Dataplane.
-func (p *Plane) SetTimeouts(ctx context.Context, t lvs.Timeouts) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if t = t.Over(p.timeouts); t != p.timeouts {
-		p.timeouts = t
-		p.writes++
-	}
-	return nil
-}
-
 // Timeouts are those in force.
-func (p *Plane) Timeouts() lvs.Timeouts {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.timeouts
-}
+func (p *Plane) Timeouts() lvs.Timeouts { return p.Tuning().Timeouts }
 
 // Network is what Reach was last told.
 func (p *Plane) Network() lvs.Network {

@@ -1,0 +1,139 @@
+package ebpf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/weir-lb/weir/internal/dataplane"
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// timeouts are the seconds of IPVS for each TCP state, by its number.
+var timeouts = [...]time.Duration{
+	0: 2 * time.Second, 2: 120 * time.Second, 3: 60 * time.Second, 5: 120 * time.Second, 6: 10 * time.Second,
+	7: 60 * time.Second, 8: 30 * time.Second, 9: 120 * time.Second, 10: 120 * time.Second,
+}
+
+// firstUnprivileged is net.ipv4.ip_unprivileged_port_start as it comes: ports
+// below it are no FTP server's data ports.
+const firstUnprivileged = 1024
+
+// tune writes t into the engine's settings, as far as it is known without
+// looking at the machine.
+func tune(s *engineSettings, t lvs.Tuning) {
+	for i, d := range timeouts {
+		s.Timeout[i] = ticks(d)
+	}
+	s.Timeout[1], s.Timeout[4], s.Timeout[stateUDP] = ticks(t.Timeouts.TCP), ticks(t.Timeouts.TCPFin), ticks(t.Timeouts.UDP)
+	s.Sys = 0
+	for _, f := range []struct {
+		of  lvs.Sysctl
+		bit uint32
+		off bool // the bit says that it is off
+	}{
+		{lvs.ExpireNodestConn, sysExpireNodest, false}, {lvs.ExpireQuiescentTemplate, sysExpireQuiescent, false},
+		{lvs.SloppyTCP, sysSloppyTCP, false}, {lvs.SloppySCTP, sysSloppySCTP, false},
+		{lvs.ScheduleICMP, sysScheduleICMP, false}, {lvs.CacheBypass, sysCacheBypass, false},
+		{lvs.NatICMPSend, sysNatICMPSend, false}, {lvs.PmtuDisc, sysNoPmtuDisc, true},
+	} {
+		if (t.Sysctls[f.of] != 0) != f.off {
+			s.Sys |= f.bit
+		}
+	}
+	s.ReuseMode = uint32(t.Sysctls[lvs.ConnReuseMode])
+	s.LblcExpiration = uint32(t.Sysctls[lvs.LblcExpiration])
+	s.Unprivileged = firstUnprivileged
+}
+
+// Tune implements dataplane.Dataplane.
+func (p *Plane) Tune(_ context.Context, t lvs.Tuning) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.engine.maps["rules"].MaxEntries(); uint32(len(t.Rules)) > n {
+		return fmt.Errorf("%d rules give marks; the engine takes %d: %w", len(t.Rules), n, dataplane.ErrFull)
+	}
+	p.tuning = t
+	p.tuning.Rules = slices.Clone(t.Rules)
+	return errors.Join(p.retune(), p.refilter())
+}
+
+// retune brings the engine's settings in line with the wish and the table.
+func (p *Plane) retune() error {
+	rules := p.rules()
+	for i, r := range rules {
+		if i < len(p.ruled) && p.ruled[i] == r {
+			continue
+		}
+		if err := p.write("rules", uint32(i), r); err != nil {
+			return err
+		}
+	}
+	p.ruled = rules
+	want := p.engine.settings
+	tune(&want, p.tuning)
+	p.defend(&want)
+	want.Rules = uint32(len(rules))
+	want.Have = p.kinds()
+	if want == p.engine.settings {
+		return nil
+	}
+	p.engine.settings = want
+	return p.write("setting", uint32(0), want)
+}
+
+// kinds are the kinds of services there are.
+func (p *Plane) kinds() (have uint32) {
+	for k := range p.table.services {
+		switch {
+		case k.Mark != 0:
+			have |= haveMarks
+		case k.Addr.Port() == 0:
+			have |= haveAnyPort
+		case k.Addr.Port() == 21 && k.Protocol == lvs.TCP:
+			have |= haveFTP
+		}
+	}
+	return have
+}
+
+// rules are those of the classifier as the engine has them. One for an
+// interface that is not there fits nothing and is left out.
+func (p *Plane) rules() []engineRule {
+	var out []engineRule
+	for _, r := range p.tuning.Rules {
+		e := engineRule{Mark: r.Mark, Protocol: uint8(r.Protocol)}
+		e.SportFrom, e.SportTo = r.SourcePorts.Bounds()
+		e.DportFrom, e.DportTo = r.Ports.Bounds()
+		e.Saddr, e.Smask = network(r.From)
+		e.Daddr, e.Dmask = network(r.To)
+		if r.Interface != "" {
+			for _, l := range p.links {
+				if l.Name == r.Interface {
+					e.Ifindex = uint32(l.Index)
+				}
+			}
+			if e.Ifindex == 0 {
+				continue
+			}
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// network is a prefix as address and mask; none is zeros, which hold every
+// address.
+func network(p netip.Prefix) (addr, mask engineAddr) {
+	if !p.IsValid() {
+		return addr, mask
+	}
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	return addrOf(p.Masked().Addr()), addrOf(lvs.MaskOf(lvs.IPv6, bits))
+}
