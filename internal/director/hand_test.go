@@ -133,7 +133,7 @@ func TestARefusalIsTakenBack(t *testing.T) {
 		refuse.Store("")
 		time.Sleep(time.Minute)
 		b.want("10.0.0.1:80=1")
-		refuse.Store("timeouts")
+		refuse.Store("tuning")
 		errs := b.change(lvs.Change{Kind: lvs.SetTimeouts, Timeouts: lvs.Timeouts{UDP: time.Hour}}, by(lvs.AddDestination, two, 1))
 		if !errors.Is(errs[0], memory.ErrRefused) || errs[1] != nil {
 			t.Errorf("%v", errs)
