@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 
@@ -21,10 +22,11 @@ import (
 var version string
 
 func main() {
-	os.Exit(run(os.Args[1:]))
+	os.Exit(run(filepath.Base(os.Args[0]), os.Args[1:]))
 }
 
-func run(args []string) int {
+// run answers as the program it is called as.
+func run(program string, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	env := cli.Env{
@@ -36,6 +38,8 @@ func run(args []string) int {
 		Version:  versionText(),
 		Socket:   client.SocketPath(),
 		Names:    cli.SystemNames(ctx),
+		HostName: cli.SystemHostName(ctx),
+		PortName: cli.SystemPortName(),
 		Remove:   removeLeft,
 		Gone:     gone,
 	}
@@ -50,6 +54,9 @@ func run(args []string) int {
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGPIPE)
 		defer stop()
 		return demo.Run(ctx, o)
+	}
+	if cli.SpeaksAs(program) {
+		return cli.Speak(ctx, env, program, args)
 	}
 	return cli.Main(ctx, env, args)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dataplane"
 	"github.com/weir-lb/weir/internal/director"
+	"github.com/weir-lb/weir/internal/estimate"
 	"github.com/weir-lb/weir/internal/health"
 	"github.com/weir-lb/weir/internal/lvs"
 	"github.com/weir-lb/weir/internal/netif"
@@ -111,7 +112,8 @@ func runDaemon(ctx context.Context, m machinery) error {
 	d = director.New(director.Options{Plane: dp, Describe: dp.Plane, Monitor: monitor, Watcher: network,
 		Journal: journal, Remembered: remembered(journal, log), Log: log.With("room", "director")})
 	r := newReloader(m, d, log, cfg, hash, file)
-	handler := api.Handler(api.Options{Director: d, Observer: dp, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
+	counts := estimate.New(dp)
+	handler := api.Handler(api.Options{Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
 		Started: time.Now(), Reload: r.ask, Refused: r.refused,
 		Down: func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
 
@@ -121,6 +123,7 @@ func runDaemon(ctx context.Context, m machinery) error {
 	g.Go(func() error { return monitor.Run(ctx) })
 	g.Go(func() error { return network.Run(ctx, d.Reach) })
 	g.Go(func() error { return dp.Run(ctx) })
+	g.Go(func() error { return counts.Run(ctx) })
 	g.Go(func() error { return api.Serve(ctx, l, handler) })
 	g.Go(func() error { return r.run(ctx) })
 	g.Go(func() error { return m.ready(ctx, d) })

@@ -25,6 +25,8 @@ type Director interface {
 	Snapshot() *lvs.Snapshot
 	Events(since time.Time) []lvs.Event
 	NextEvent() <-chan struct{} // closed when the next event happens
+	// Change makes changes by hand; there is an error or nil for each.
+	Change(ctx context.Context, changes []lvs.Change) ([]error, error)
 }
 
 // An Observer reads what the data plane counts and remembers.
@@ -43,9 +45,11 @@ type Options struct {
 	Director  Director
 	Observer  Observer
 	Explainer Explainer // nil: this data plane cannot
-	Version   string
-	PID       int
-	Started   time.Time
+	// Zero makes a service count from zero, or everything if k is nil.
+	Zero    func(ctx context.Context, k *lvs.ServiceKey) error
+	Version string
+	PID     int
+	Started time.Time
 	// Reload reads the configuration again. Problems that are errors mean
 	// that nothing was changed.
 	Reload func(ctx context.Context) (file string, warnings config.Problems, err error)
@@ -70,7 +74,7 @@ func Handler(o Options) http.Handler {
 	a := humago.New(mux, c)
 	h := handlers{o}
 	huma.Get(a, "/v1/status", h.status, says("status", "How weir is"))
-	huma.Get(a, "/v1/services", h.services, says("services", "The table with health and counters"))
+	h.table(a)
 	huma.Get(a, "/v1/connections", h.connections, says("connections", "Connections that match"))
 	huma.Get(a, "/v1/totals", h.totals, says("totals", "Every counter"))
 	huma.Get(a, "/v1/explain", h.explain, says("explain", "What would happen to a packet, and why"))
@@ -87,23 +91,44 @@ func says(id, summary string) func(*huma.Operation) {
 func (h handlers) status(ctx context.Context, _ *struct{}) (*body[client.Status], error) {
 	totals, err := h.o.Observer.Totals(ctx)
 	if err != nil {
-		return nil, huma.Error500InternalServerError("read the data plane: " + err.Error())
+		return nil, unreadable(err)
 	}
 	return &body[client.Status]{h.toStatus(h.o.Director.Snapshot(), totals)}, nil
 }
 
-func (h handlers) services(ctx context.Context, _ *struct{}) (*body[[]client.Service], error) {
-	totals, err := h.o.Observer.Totals(ctx)
-	if err != nil {
-		return nil, huma.Error500InternalServerError("read the data plane: " + err.Error())
+type serviceQuery struct {
+	Service  string `query:"service" doc:"only this one"`
+	Counters bool   `query:"counters" default:"true" doc:"false: without counters, which is quicker"`
+}
+
+func (h handlers) services(ctx context.Context, q *serviceQuery) (*body[[]client.Service], error) {
+	var totals lvs.Totals
+	if q.Counters {
+		var err error
+		if totals, err = h.o.Observer.Totals(ctx); err != nil {
+			return nil, unreadable(err)
+		}
 	}
-	return &body[[]client.Service]{toServices(h.o.Director.Snapshot(), totals)}, nil
+	snap := h.o.Director.Snapshot()
+	only, err := lvs.ServiceKey{}, error(nil)
+	if q.Service != "" {
+		if only, err = (named{Service: q.Service}).key(); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]client.Service, 0, len(snap.Installed))
+	for _, s := range snap.Installed {
+		if q.Service == "" || s.Key == only {
+			out = append(out, toService(snap, s, totals))
+		}
+	}
+	return &body[[]client.Service]{out}, nil
 }
 
 func (h handlers) totals(ctx context.Context, _ *struct{}) (*body[client.Totals], error) {
 	totals, err := h.o.Observer.Totals(ctx)
 	if err != nil {
-		return nil, huma.Error500InternalServerError("read the data plane: " + err.Error())
+		return nil, unreadable(err)
 	}
 	return &body[client.Totals]{toTotals(totals)}, nil
 }
@@ -129,13 +154,18 @@ func (h handlers) connections(ctx context.Context, q *client.ConnectionQuery) (*
 		return nil, huma.Error422UnprocessableEntity(err.Error())
 	}
 	out := client.Connections{Connections: []client.Connection{}}
+	skip := q.Cursor
 	for c, err := range h.o.Observer.Connections(ctx, f) {
 		if err != nil {
 			return nil, huma.Error500InternalServerError("read the connections: " + err.Error())
 		}
 		if len(out.Connections) == q.Limit {
-			out.More = true
+			out.More, out.Next = true, q.Cursor+q.Limit
 			break
+		}
+		if skip > 0 {
+			skip--
+			continue
 		}
 		out.Connections = append(out.Connections, toConnection(c))
 	}

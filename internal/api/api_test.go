@@ -33,6 +33,7 @@ var (
 type fakeDirector struct {
 	events atomic.Pointer[[]lvs.Event]
 	next   chan struct{}
+	asked  []lvs.Change
 }
 
 func (d *fakeDirector) happen(es ...lvs.Event) { d.events.Store(&es) }
@@ -50,6 +51,11 @@ func (d *fakeDirector) Events(since time.Time) (out []lvs.Event) {
 		}
 	}
 	return out
+}
+
+func (d *fakeDirector) Change(_ context.Context, cs []lvs.Change) ([]error, error) {
+	d.asked = append(d.asked, cs...)
+	return make([]error, len(cs)), nil
 }
 
 func (d *fakeDirector) Snapshot() *lvs.Snapshot {

@@ -33,18 +33,28 @@ func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
 	return out
 }
 
-func toServices(s *lvs.Snapshot, t lvs.Totals) []client.Service {
-	out := make([]client.Service, 0, len(s.Installed))
-	for _, v := range s.Installed {
-		counted := t.Services[v.Key]
-		c := client.Service{Service: v.Key.String(), Scheduler: string(v.Scheduler), Flags: v.SchedFlags,
-			Persistence: v.Persistence.Timeout, Mask: v.Persistence.Mask, Engine: v.Persistence.Engine,
-			OnePacket: v.OnePacket, Fallback: s.Fallback[v.Key], Counters: counted.Counters,
-			Destinations: make([]client.Destination, 0, len(v.Destinations))}
-		for _, d := range v.Destinations {
-			c.Destinations = append(c.Destinations, toDestination(d, s.Health[v.Key], counted.Destinations[d.Addr]))
+func toService(s *lvs.Snapshot, v lvs.Service, t lvs.Totals) client.Service {
+	counted := t.Services[v.Key]
+	c := client.Service{ServiceSpec: client.SpecOf(v), Tag: v.Tag(), ByHand: string(s.ByHand[v.Key]), Fallback: s.Fallback[v.Key],
+		Counters: counted.Counters, Rates: counted.Rates, Destinations: make([]client.Destination, 0, len(v.Destinations))}
+	for _, d := range v.Destinations {
+		c.Destinations = append(c.Destinations, toDestination(d, s.Health[v.Key], counted.Destinations[d.Addr]))
+	}
+	c = leftOut(c, v, s.Health[v.Key], counted)
+	for i, d := range c.Destinations {
+		for at, o := range s.Orders[v.Key] {
+			if at.String() == d.Destination {
+				c.Destinations[i].Order = toOrder(o)
+			}
 		}
-		out = append(out, leftOut(c, v, s.Health[v.Key], counted))
+	}
+	return c
+}
+
+func toOrder(o lvs.Order) *client.Order {
+	out := &client.Order{Weight: o.Weight, Since: o.Since}
+	if !o.Until.IsZero() {
+		out.Until = &o.Until
 	}
 	return out
 }
@@ -63,11 +73,8 @@ func leftOut(c client.Service, v lvs.Service, health map[netip.AddrPort]lvs.Heal
 }
 
 func toDestination(d lvs.Destination, health map[netip.AddrPort]lvs.Health, n lvs.DestinationCounters) client.Destination {
-	out := client.Destination{Destination: d.Addr.String(), Forward: d.Method(), Weight: d.Weight,
-		Upper: d.Upper, Lower: d.Lower, Installed: true, Active: n.Active, Inactive: n.Inactive, Counters: n.Counters}
-	if d.Encap.Type != lvs.IPIP {
-		out.TunnelPort, out.TunnelSum = d.Encap.Port, d.Encap.Checksum.String()
-	}
+	out := client.Destination{DestinationSpec: client.DestinationSpecOf(d), Installed: true,
+		Active: n.Active, Inactive: n.Inactive, Templates: n.Templates, Counters: n.Counters, Rates: n.Rates}
 	h, ok := health[d.Addr]
 	switch {
 	case !ok:
@@ -93,7 +100,8 @@ func toConnection(c lvs.Connection) client.Connection {
 }
 
 func toTotals(t lvs.Totals) client.Totals {
-	out := client.Totals{Verdicts: t.Verdicts, Connections: t.Connections, Services: []client.ServiceTotal{}}
+	out := client.Totals{Verdicts: t.Verdicts, Connections: t.Connections, Services: []client.ServiceTotal{},
+		All: t.All, AllRates: t.AllRates}
 	if out.Verdicts == nil {
 		out.Verdicts = []lvs.PacketVerdict{}
 	}

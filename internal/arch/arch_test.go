@@ -34,6 +34,8 @@ var arrows = map[string][]string{
 	"internal/config":                  {"lvs"},
 	"internal/dialect":                 {"config", "lvs"},
 	"internal/dialect/ldirectord":      {"dialect", "config", "lvs"},
+	"internal/dialect/ipvsadm":         {"dialect", "config", "lvs"},
+	"internal/estimate":                {"lvs"},
 	"internal/dialect/all":             {"dialect", "dialect/*", "config", "lvs"},
 	"internal/sched":                   {"lvs"},
 	"internal/plan":                    {"config", "lvs"},

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,10 @@ type Env struct {
 	Version        string
 	Socket         string        // where weir listens unless --socket says otherwise
 	Names          dialect.Names // for files that name hosts and ports
+	// HostName and PortName are what the system calls addresses and ports;
+	// empty if it does not.
+	HostName func(netip.Addr) string
+	PortName func(port uint16, protocol string) string
 	// Run is the daemon.
 	Run func(context.Context, RunOptions) error
 	// Remove takes away what a weir that no longer runs has left standing.
@@ -98,6 +103,11 @@ func (o EngineOptions) check() error {
 // errPrinted is an error whose reasons have been printed already.
 var errPrinted = errors.New("refused")
 
+// An exitCode ends a command that has said everything itself.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit status %d", int(c)) }
+
 // A command is one invocation.
 type command struct {
 	Env
@@ -112,9 +122,12 @@ func Main(ctx context.Context, env Env, args []string) int {
 	root := c.root()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	var code exitCode
 	switch {
 	case err == nil:
 		return Good
+	case errors.As(err, &code):
+		return int(code)
 	case !c.ran:
 		fmt.Fprintf(env.Stderr, "weir: %v; see %s --help\n", err, cmd.CommandPath())
 		return Usage
@@ -170,7 +183,7 @@ func (c *command) root() *cobra.Command {
 	f.BoolVar(&c.json, "json", false, "print JSON, in the form of the API")
 	f.StringVar(&c.socket, "socket", c.Socket, "unix socket of the running weir")
 	root.AddCommand(c.run(), c.check(), c.diff(), c.convert(), c.schema(), c.status(), c.services(),
-		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.demo(), c.version())
+		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.demo(), c.ipvsadm(), c.version())
 	root.AddCommand(c.More...)
 	completions(root)
 	root.InitDefaultCompletionCmd()

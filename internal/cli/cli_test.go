@@ -153,11 +153,11 @@ func TestFiles(t *testing.T) {
 func TestDiffAgainstARunningWeir(t *testing.T) {
 	s := newShell(t)
 	s.weir(map[string]any{"/v1/services": []client.Service{
-		{Service: "-t 192.0.2.1:80", Scheduler: "rr", Destinations: []client.Destination{
-			{Destination: "10.0.0.1:80", Forward: "masq", Weight: 3, Installed: true, Health: "up"},
-			{Destination: "10.0.0.9:80", Forward: "masq", Weight: 1, Installed: true, Health: "up"},
-			{Destination: "10.0.0.2:80", Health: "down"}}},
-		{Service: "-u 192.0.2.1:53", Scheduler: "rr"}}})
+		{ServiceSpec: client.ServiceSpec{Service: "-t 192.0.2.1:80", Scheduler: "rr"}, Destinations: []client.Destination{
+			{DestinationSpec: client.DestinationSpec{Destination: "10.0.0.1:80", Forward: "masq", Weight: 3}, Installed: true, Health: "up"},
+			{DestinationSpec: client.DestinationSpec{Destination: "10.0.0.9:80", Forward: "masq", Weight: 1}, Installed: true, Health: "up"},
+			{DestinationSpec: client.DestinationSpec{Destination: "10.0.0.2:80"}, Health: "down"}}},
+		{ServiceSpec: client.ServiceSpec{Service: "-u 192.0.2.1:53", Scheduler: "rr"}}}})
 	want := `-E -t 192.0.2.1:80 -s wlc
 -d -t 192.0.2.1:80 -r 10.0.0.9:80
 -D -u 192.0.2.1:53
@@ -173,8 +173,8 @@ func TestDiffAgainstARunningWeir(t *testing.T) {
 func TestDiffThinksAsTheDirectorDoes(t *testing.T) {
 	s := newShell(t)
 	s.weir(map[string]any{"/v1/services": []client.Service{
-		{Service: "-t 192.0.2.1:80", Scheduler: "wlc", Fallback: true, Destinations: []client.Destination{
-			{Destination: "10.0.0.1:80", Forward: "masq", Weight: 1, Installed: true, Health: "fallback"}}}}})
+		{ServiceSpec: client.ServiceSpec{Service: "-t 192.0.2.1:80", Scheduler: "wlc"}, Fallback: true, Destinations: []client.Destination{
+			{DestinationSpec: client.DestinationSpec{Destination: "10.0.0.1:80", Forward: "masq", Weight: 1}, Installed: true, Health: "fallback"}}}}})
 	again := strings.ReplaceAll(strings.SplitAfterN(good, "\n", 3)[2], "192.0.2.1", "192.0.2.2")
 	want := `-e -t 192.0.2.1:80 -r 10.0.0.1:80 -m -w 3
 -A -t 192.0.2.2:80 -s wlc
@@ -187,10 +187,10 @@ func TestDiffThinksAsTheDirectorDoes(t *testing.T) {
 func TestTables(t *testing.T) {
 	s := newShell(t)
 	s.weir(map[string]any{
-		"/v1/services": []client.Service{{Service: "-t 192.0.2.1:80", Scheduler: "wlc", Counters: lvs.Counters{Connections: 12345, InBytes: 99},
+		"/v1/services": []client.Service{{ServiceSpec: client.ServiceSpec{Service: "-t 192.0.2.1:80", Scheduler: "wlc"}, Counters: lvs.Counters{Connections: 12345, InBytes: 99},
 			Destinations: []client.Destination{
-				{Destination: "10.0.0.1:80", Forward: "masq", Weight: 3, Installed: true, Health: "up", Active: 7, Inactive: 1},
-				{Destination: "10.0.0.2:80", Health: "down", Why: "connection refused"}}}},
+				{DestinationSpec: client.DestinationSpec{Destination: "10.0.0.1:80", Forward: "masq", Weight: 3}, Installed: true, Health: "up", Active: 7, Inactive: 1},
+				{DestinationSpec: client.DestinationSpec{Destination: "10.0.0.2:80"}, Health: "down", Why: "connection refused"}}}},
 		"/v1/connections": client.Connections{More: true, Connections: []client.Connection{{Protocol: "tcp", Client: "203.0.113.7:4000",
 			Virtual: "192.0.2.1:80", Destination: "10.0.0.1:80", Forward: "masq", State: "ESTABLISHED", Expires: 90}}},
 		"/v1/reload": &client.Problem{Status: 422, Detail: "the configuration was not changed"},

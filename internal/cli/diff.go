@@ -110,39 +110,17 @@ func against(cfg config.Config, running []client.Service) ([]lvs.Service, plan.I
 	return have, in, nil
 }
 
-func installed(r client.Service) (s lvs.Service, health map[netip.AddrPort]lvs.Health, err error) {
-	if s.Key, err = lvs.ParseServiceKey(r.Service); err != nil {
-		return s, nil, err
-	}
-	s.Scheduler, s.SchedFlags, s.OnePacket = lvs.Scheduler(r.Scheduler), r.Flags, r.OnePacket
-	s.Persistence = lvs.Persistence{Timeout: r.Persistence, Mask: r.Mask, Engine: r.Engine}
-	health = map[netip.AddrPort]lvs.Health{}
+func installed(r client.Service) (lvs.Service, map[netip.AddrPort]lvs.Health, error) {
+	health := map[netip.AddrPort]lvs.Health{}
 	for _, d := range r.Destinations {
 		at, err := netip.ParseAddrPort(d.Destination)
 		if err != nil {
-			return s, nil, err
+			return lvs.Service{}, nil, err
 		}
 		if d.Health != "fallback" {
 			health[at] = lvs.Health{Checked: d.Health != "unchecked", Up: d.Health == "up"}
 		}
-		if !d.Installed {
-			continue
-		}
-		f, encap, err := wayOf(d)
-		if err != nil {
-			return s, nil, err
-		}
-		s.Destinations = append(s.Destinations, lvs.Destination{Addr: at, Forward: f, Encap: encap,
-			Weight: d.Weight, Upper: d.Upper, Lower: d.Lower})
 	}
-	return s, health, nil
-}
-
-// wayOf is how requests travel to a destination the director told of.
-func wayOf(d client.Destination) (f lvs.Forwarding, e lvs.Encap, err error) {
-	e.Port = d.TunnelPort
-	if f, e.Type, err = lvs.ParseMethod(d.Forward); err == nil && d.TunnelSum != "" {
-		e.Checksum, err = lvs.ParseTunnelChecksum(d.TunnelSum)
-	}
-	return f, e, err
+	s, err := r.Noun()
+	return s, health, err
 }

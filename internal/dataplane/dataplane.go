@@ -9,7 +9,6 @@ package dataplane
 
 import (
 	"context"
-	"errors"
 	"iter"
 
 	"github.com/weir-lb/weir/internal/lvs"
@@ -18,9 +17,9 @@ import (
 // Errors a body may answer with; test with errors.Is.
 var (
 	// ErrFull says that the tables have no room for what was asked.
-	ErrFull = errors.New("the data plane is full")
+	ErrFull = lvs.ErrFull
 	// ErrUnsupported says that this body cannot do what was asked.
-	ErrUnsupported = errors.New("not supported by this data plane")
+	ErrUnsupported = lvs.ErrUnsupported
 )
 
 // A Dataplane forwards packets for the services put into it.

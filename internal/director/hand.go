@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weir-lb/weir/internal/config"
@@ -81,7 +82,8 @@ func (m *mind) take() {
 	for len(m.queue) > 0 {
 		a := m.queue[0]
 		c := a.change()
-		if adds := c.Kind == lvs.AddService || c.Kind == lvs.AddDestination; adds && m.trial.gone[c.Service.Key] {
+		adds := c.Kind == lvs.AddService || c.Kind == lvs.AddDestination
+		if adds && m.trial.gone[c.Service.Key] || c.Match != "" && len(m.trial.taken) > 0 {
 			break
 		}
 		m.queue = m.queue[1:]
@@ -107,8 +109,9 @@ func (m *mind) settle() (again []asked) {
 	if len(again) == 0 {
 		return nil
 	}
+	whole := m.blind != nil || slices.ContainsFunc(again, func(a asked) bool { return a.change().WholeTable() })
 	for k := range m.trial.before {
-		if m.blind != nil || m.refused[k] != nil {
+		if whole || m.refused[k] != nil {
 			m.restore(k)
 		}
 	}
@@ -126,7 +129,7 @@ func (m *mind) hit(c lvs.Change) error {
 		return m.blind
 	case c.Kind == lvs.SetTimeouts:
 		return m.untuned
-	case c.Kind != lvs.ClearTable:
+	case !c.WholeTable():
 		return m.refused[c.Service.Key]
 	}
 	for _, err := range m.refused {
@@ -180,18 +183,11 @@ func (m *mind) make(c lvs.Change) error {
 		m.timeouts, m.tuned = c.Timeouts.Over(m.timeouts), false
 		return nil
 	}
-	if c.Match != "" {
-		if s, ok := m.standing(k); !ok || s.Tag() != c.Match {
-			return fmt.Errorf("%s: %w", k, lvs.ErrChanged)
-		}
+	if err := m.match(c); err != nil {
+		return err
 	}
-	if c.Kind == lvs.ClearTable {
-		for k := range m.wish {
-			m.keep(k)
-			m.trial.gone[k] = true
-		}
-		m.in.Orders = plan.Orders{}
-		return m.wish.Apply(c, m.file)
+	if c.WholeTable() {
+		return m.replace(c)
 	}
 	m.keep(k)
 	if c.Kind == lvs.OrderWeight || c.Kind == lvs.RevokeOrder {
@@ -211,6 +207,46 @@ func (m *mind) make(c lvs.Change) error {
 		return err
 	}
 	m.follow(c)
+	return nil
+}
+
+// match refuses a change of something that is not as the caller believes.
+func (m *mind) match(c lvs.Change) error {
+	if c.Match == "" {
+		return nil
+	}
+	if c.WholeTable() {
+		if lvs.TagOf(m.installed) != c.Match {
+			return fmt.Errorf("the table: %w", lvs.ErrChanged)
+		}
+		return nil
+	}
+	if s, ok := m.standing(c.Service.Key); !ok || s.Tag() != c.Match {
+		return fmt.Errorf("%s: %w", c.Service.Key, lvs.ErrChanged)
+	}
+	return nil
+}
+
+// replace changes the whole table at once.
+func (m *mind) replace(c lvs.Change) error {
+	for k := range m.wish {
+		m.keep(k)
+	}
+	for _, s := range c.Table {
+		m.keep(s.Key)
+	}
+	if err := m.wish.Apply(c, m.file); err != nil {
+		return err
+	}
+	for k := range m.trial.before {
+		m.trial.gone[k] = true
+	}
+	m.in.Orders = plan.Orders{}
+	for _, s := range c.Table {
+		for _, d := range s.Destinations {
+			m.putInService(s.Key, d.Addr)
+		}
+	}
 	return nil
 }
 

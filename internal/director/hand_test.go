@@ -159,8 +159,8 @@ func TestMatch(t *testing.T) {
 		b.good(by(lvs.AddService, one, 0))
 		c := by(lvs.EditService, one, 0)
 		c.Match, c.Service.Scheduler = b.d.Snapshot().Installed[0].Tag(), lvs.WRR
-		errs := b.change(c, c) // the second is asked before the first has changed anything
-		if errs[0] != nil {
+		errs := b.change(c, c)
+		if errs[0] != nil || !errors.Is(errs[1], lvs.ErrChanged) {
 			t.Errorf("%v", errs)
 		}
 		if errs = b.change(c); !errors.Is(errs[0], lvs.ErrChanged) {

@@ -84,8 +84,11 @@ func (m *mind) notes(done []lvs.Change) (notes []plan.Note) {
 	for _, c := range done {
 		k, at := c.Service.Key, c.Destination.Addr
 		switch c.Kind {
-		case lvs.ClearTable:
-			notes, told = []plan.Note{{Cleared: true}}, map[lvs.ServiceKey]bool{}
+		case lvs.ClearTable, lvs.ReplaceTable:
+			notes, told = append(notes, plan.Note{Cleared: true}), map[lvs.ServiceKey]bool{}
+			for _, s := range c.Table {
+				notes, told[s.Key] = append(notes, m.noteOf(s.Key)), true
+			}
 			continue
 		case lvs.SetTimeouts:
 			t := m.timeouts

@@ -26,6 +26,10 @@ var (
 	ErrRange = errors.New("out of range")
 	// ErrChanged says that what was to be changed is not as the caller believed.
 	ErrChanged = errors.New("it has been changed meanwhile")
+	// ErrFull says that the data plane has no room for what was asked.
+	ErrFull = errors.New("the data plane is full")
+	// ErrUnsupported says that this data plane cannot do what was asked.
+	ErrUnsupported = errors.New("not supported by this data plane")
 )
 
 // A ChangeKind says what is to be done to the table.
@@ -46,6 +50,8 @@ const (
 	RevokeOrder ChangeKind = "revoke"
 	// SetTimeouts sets the timeouts that are not zero.
 	SetTimeouts ChangeKind = "set"
+	// ReplaceTable makes Table the whole table, or changes nothing.
+	ReplaceTable ChangeKind = "replace"
 )
 
 // A Change is one thing asked of the table by hand. Service and Destination
@@ -55,11 +61,15 @@ type Change struct {
 	Service     Service
 	Destination Destination
 	Timeouts    Timeouts
+	Table       []Service
 	Until       time.Time // of an order to drain: when it should be done
 	// Match refuses the change unless the service has this tag (see
 	// Service.Tag). Empty: whatever it is.
 	Match string
 }
+
+// WholeTable tells whether c is about all services at once.
+func (c Change) WholeTable() bool { return c.Kind == ClearTable || c.Kind == ReplaceTable }
 
 // String is the change as ipvsadm would be told.
 func (c Change) String() string {
@@ -78,6 +88,8 @@ func (c Change) String() string {
 		return fmt.Sprintf("-e %s %s", c.Service.Key, c.Destination)
 	case DeleteDestination:
 		return fmt.Sprintf("-d %s -r %s", c.Service.Key, c.Destination.Addr)
+	case ReplaceTable:
+		return fmt.Sprintf("replace the table by %d services", len(c.Table))
 	case SetTimeouts:
 		t := c.Timeouts
 		return fmt.Sprintf("--set %.0f %.0f %.0f", t.TCP.Seconds(), t.TCPFin.Seconds(), t.UDP.Seconds())

@@ -18,9 +18,30 @@ func (c Counters) Add(o Counters) Counters {
 		c.OutPackets + o.OutPackets, c.OutBytes + o.OutBytes}
 }
 
+// Sub is what c has counted since o. Counters that are lower than they were
+// have begun anew, and count as they are.
+func (c Counters) Sub(o Counters) Counters {
+	if c.Connections < o.Connections || c.InPackets < o.InPackets || c.InBytes < o.InBytes ||
+		c.OutPackets < o.OutPackets || c.OutBytes < o.OutBytes {
+		return c
+	}
+	return Counters{c.Connections - o.Connections, c.InPackets - o.InPackets, c.InBytes - o.InBytes,
+		c.OutPackets - o.OutPackets, c.OutBytes - o.OutBytes}
+}
+
+// Rates are counters a second, smoothed as the kernel's IPVS does it.
+type Rates struct {
+	Connections uint64 `json:"connections"`
+	InPackets   uint64 `json:"in_packets"`
+	InBytes     uint64 `json:"in_bytes"`
+	OutPackets  uint64 `json:"out_packets"`
+	OutBytes    uint64 `json:"out_bytes"`
+}
+
 // DestinationCounters are what is counted for one destination.
 type DestinationCounters struct {
 	Counters
+	Rates    Rates  `json:"rates"`
 	Active   uint32 `json:"active"`   // connections now in an active state
 	Inactive uint32 `json:"inactive"` // the others
 	// Templates are the clients persistence has bound to it.
@@ -30,6 +51,7 @@ type DestinationCounters struct {
 // ServiceCounters are what is counted for one service.
 type ServiceCounters struct {
 	Counters
+	Rates        Rates
 	Destinations map[netip.AddrPort]DestinationCounters
 }
 
@@ -52,6 +74,8 @@ type PacketVerdict struct {
 
 // Totals are the data plane's counters at one moment.
 type Totals struct {
+	All         Counters // what all services have counted, also those that are gone
+	AllRates    Rates
 	Services    map[ServiceKey]ServiceCounters
 	Verdicts    []PacketVerdict
 	Connections ConnectionUse

@@ -270,6 +270,15 @@ func (s Service) Lines() []string {
 	return lines
 }
 
+// TagOf is a tag of a whole table, whose services are in key order.
+func TagOf(table []Service) string {
+	h := fnv.New64a()
+	for _, s := range table {
+		_, _ = h.Write([]byte(s.Tag())) // a hash takes everything
+	}
+	return strconv.FormatUint(h.Sum64(), 16)
+}
+
 // Tag is a short text that is another one once anything about the service or
 // its destinations is. The order of destinations does not count.
 func (s Service) Tag() string {

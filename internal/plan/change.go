@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -19,6 +21,9 @@ func (w Wish) Apply(c lvs.Change, file Wish) error {
 	if c.Kind == lvs.ClearTable {
 		clear(w)
 		return nil
+	}
+	if c.Kind == lvs.ReplaceTable {
+		return w.replace(c.Table, file)
 	}
 	k := c.Service.Key
 	s, ok := w[k]
@@ -42,6 +47,39 @@ func (w Wish) Apply(c lvs.Change, file Wish) error {
 		w[k] = s
 	}
 	return err
+}
+
+// replace makes table all that is asked for, if every word of it is good.
+func (w Wish) replace(table []lvs.Service, file Wish) error {
+	fresh := make(Wish, len(table))
+	var errs []error
+	for _, s := range table {
+		err := fresh.Apply(lvs.Change{Kind: lvs.AddService, Service: s}, file)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		// What else is known of it stays: checks, and the sorry server.
+		if was, ok := w[s.Key]; ok {
+			was.Reals = nil
+			fresh[s.Key] = withHead(was, s)
+		}
+		for _, d := range slices.Backward(s.Destinations) {
+			c := lvs.Change{Kind: lvs.AddDestination, Service: s, Destination: d}
+			errs = append(errs, fresh.Apply(c, Wish{s.Key: checksOf(w[s.Key], file[s.Key])}))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	clear(w)
+	maps.Copy(w, fresh)
+	return nil
+}
+
+// checksOf has the checks that are known for a service's servers.
+func checksOf(now, file config.Service) config.Service {
+	return config.Service{Reals: slices.Concat(now.Reals, file.Reals)}
 }
 
 func refuse(err error, what fmt.Stringer) error { return fmt.Errorf("%v: %w", what, err) }

@@ -52,9 +52,56 @@ func (c *Client) Services(ctx context.Context) ([]Service, error) {
 	return get[[]Service](ctx, c, "/v1/services", nil)
 }
 
+// Table asks for the table alone: its counters are not read, which is quicker.
+func (c *Client) Table(ctx context.Context) ([]Service, error) {
+	return get[[]Service](ctx, c, "/v1/services", url.Values{"counters": {"false"}})
+}
+
+// ServicesMatching asks for one service; the list is empty if it is not there.
+func (c *Client) ServicesMatching(ctx context.Context, k lvs.ServiceKey) ([]Service, error) {
+	return get[[]Service](ctx, c, "/v1/services", url.Values{"service": {k.String()}})
+}
+
+// Change makes changes by hand, one after the other. Each takes effect or is
+// refused by itself: there is an error of lvs, or nil, for each.
+func (c *Client) Change(ctx context.Context, changes []lvs.Change) ([]error, error) {
+	in := Changes{Changes: make([]Change, 0, len(changes))}
+	for _, x := range changes {
+		in.Changes = append(in.Changes, ChangeOf(x))
+	}
+	outcomes, err := send[[]Outcome](ctx, c, http.MethodPost, "/v1/changes", nil, in)
+	if err != nil {
+		return nil, err
+	}
+	if len(outcomes) != len(changes) {
+		return nil, fmt.Errorf("read the answer of weir: %d outcomes of %d changes", len(outcomes), len(changes))
+	}
+	errs := make([]error, len(changes))
+	for i, o := range outcomes {
+		errs[i] = o.Err()
+	}
+	return errs, nil
+}
+
+// Zero makes one service count from zero, or everything if k is nil.
+func (c *Client) Zero(ctx context.Context, k *lvs.ServiceKey) error {
+	q := url.Values{}
+	if k != nil {
+		q.Set("service", k.String())
+	}
+	_, err := ask[Zeroed](ctx, c, http.MethodPost, "/v1/zero", q)
+	return err
+}
+
+// Timeouts asks for the timeouts in force.
+func (c *Client) Timeouts(ctx context.Context) (lvs.Timeouts, error) {
+	t, err := get[Timeouts](ctx, c, "/v1/timeouts", nil)
+	return t.Noun(), err
+}
+
 // Connections asks for at most q.Limit connections that match.
 func (c *Client) Connections(ctx context.Context, q ConnectionQuery) (Connections, error) {
-	v := url.Values{"limit": {fmt.Sprint(q.Limit)}}
+	v := url.Values{"limit": {fmt.Sprint(q.Limit)}, "cursor": {fmt.Sprint(q.Cursor)}}
 	for name, value := range map[string]string{"client": q.Client, "service": q.Service,
 		"destination": q.Destination, "state": q.State, "protocol": q.Protocol} {
 		if value != "" {
@@ -106,11 +153,27 @@ func get[T any](ctx context.Context, c *Client, path string, q url.Values) (T, e
 	return ask[T](ctx, c, http.MethodGet, path, q)
 }
 
-func ask[T any](ctx context.Context, c *Client, method, path string, q url.Values) (answer T, err error) {
+func ask[T any](ctx context.Context, c *Client, method, path string, q url.Values) (T, error) {
+	return send[T](ctx, c, method, path, q, nil)
+}
+
+// send asks with a body, if there is one.
+func send[T any](ctx context.Context, c *Client, method, path string, q url.Values, content any) (answer T, err error) {
 	u := url.URL{Scheme: "http", Host: "weir", Path: path, RawQuery: q.Encode()}
-	r, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	var sent io.Reader
+	if content != nil {
+		b, err := json.Marshal(content)
+		if err != nil {
+			return answer, err
+		}
+		sent = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), sent)
 	if err != nil {
 		return answer, err
+	}
+	if content != nil {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
@@ -132,7 +195,7 @@ func ask[T any](ctx context.Context, c *Client, method, path string, q url.Value
 
 func (c *Client) unreachable(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("ask weir on %s: permission denied; run this as root", c.socket)
+		return fmt.Errorf("ask weir on %s: %w; run this as root", c.socket, fs.ErrPermission)
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
@@ -143,6 +206,7 @@ func (c *Client) unreachable(err error) error {
 
 // A Problem is a refusal, in the words of RFC 9457.
 type Problem struct {
+	Type   string `json:"type"`
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail"`

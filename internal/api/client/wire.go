@@ -27,37 +27,113 @@ type Status struct {
 	Use        lvs.ConnectionUse `json:"connections"`
 }
 
+// A ServiceSpec is what a virtual service is, in the words of ipvsadm.
+type ServiceSpec struct {
+	Service     string     `json:"service" example:"-t 192.0.2.1:80" doc:"in ipvsadm's notation, or tcp:192.0.2.1:80" maxLength:"100"`
+	Scheduler   string     `json:"scheduler,omitempty" doc:"wlc if left out" maxLength:"15"`
+	Flags       uint8      `json:"flags,omitempty" doc:"scheduler flags, bits 0 to 2" maximum:"7"`
+	Persistence uint32     `json:"persistence,omitempty" doc:"seconds" maximum:"2678400"`
+	Mask        netip.Addr `json:"persistence_mask,omitzero" doc:"bits of the client's address that count; all if left out"`
+	Engine      string     `json:"persistence_engine,omitempty" doc:"what else tells clients apart: sip" maxLength:"16"`
+	OnePacket   bool       `json:"one_packet,omitempty"`
+}
+
+// A DestinationSpec is what a real server of a service is.
+type DestinationSpec struct {
+	Destination string `json:"destination" example:"10.0.0.1:80" doc:"address and port" maxLength:"60"`
+	Forward     string `json:"forward,omitempty" enum:"gate,masq,ipip,gue,gre," doc:"gate if left out"`
+	Weight      int    `json:"weight" minimum:"0" maximum:"2147483647"`
+	Upper       uint32 `json:"upper,omitempty" maximum:"2147483647"`
+	Lower       uint32 `json:"lower,omitempty" maximum:"2147483647"`
+	TunnelPort  uint16 `json:"tunnel_port,omitempty" doc:"UDP port of gue"`
+	TunnelSum   string `json:"tunnel_checksum,omitempty" enum:"nocsum,csum,remcsum," doc:"of gue and gre"`
+}
+
 // A Service is one installed virtual service.
 type Service struct {
-	Service      string        `json:"service" example:"-t 192.0.2.1:80" doc:"in ipvsadm's notation"`
-	Scheduler    string        `json:"scheduler"`
-	Flags        uint8         `json:"flags,omitempty" doc:"scheduler flags, bits 0 to 2"`
-	Persistence  uint32        `json:"persistence,omitempty" doc:"seconds"`
-	Mask         netip.Addr    `json:"persistence_mask,omitzero" doc:"bits of the client's address that count"`
-	Engine       string        `json:"persistence_engine,omitempty" doc:"what else tells clients apart: sip"`
-	OnePacket    bool          `json:"one_packet,omitempty"`
+	ServiceSpec
+	Tag          string        `json:"tag" doc:"another one once anything about the service has changed; for If-Match"`
+	ByHand       string        `json:"by_hand,omitempty" enum:"added,changed," doc:"how it differs from the configuration"`
 	Fallback     bool          `json:"fallback" doc:"the fallback stands in"`
 	Counters     lvs.Counters  `json:"counters"`
+	Rates        lvs.Rates     `json:"rates"`
 	Destinations []Destination `json:"destinations"`
 }
 
 // A Destination is one real server of a service, or one that is left out.
 type Destination struct {
-	Destination string       `json:"destination"`
-	Forward     string       `json:"forward" enum:"gate,masq,ipip,gue,gre"`
-	TunnelPort  uint16       `json:"tunnelPort,omitempty" doc:"UDP port of gue"`
-	TunnelSum   string       `json:"tunnelChecksum,omitempty" enum:"nocsum,csum,remcsum" doc:"of gue and gre"`
-	Weight      int          `json:"weight"`
-	Upper       uint32       `json:"upper,omitempty"`
-	Lower       uint32       `json:"lower,omitempty"`
-	Installed   bool         `json:"installed" doc:"it is in the table; a server that is down may be left out of it"`
-	Health      string       `json:"health" enum:"up,down,unchecked,fallback"`
-	Reason      string       `json:"reason,omitempty" doc:"a bounded word for why it is down"`
-	Why         string       `json:"why,omitempty"`
-	Since       *time.Time   `json:"since,omitempty" doc:"of the last change of mind"`
-	Active      uint32       `json:"active"`
-	Inactive    uint32       `json:"inactive"`
-	Counters    lvs.Counters `json:"counters"`
+	DestinationSpec
+	Installed bool         `json:"installed" doc:"it is in the table; a server that is down may be left out of it"`
+	Health    string       `json:"health" enum:"up,down,unchecked,fallback"`
+	Reason    string       `json:"reason,omitempty" doc:"a bounded word for why it is down"`
+	Why       string       `json:"why,omitempty"`
+	Since     *time.Time   `json:"since,omitempty" doc:"of the last change of mind"`
+	Order     *Order       `json:"order,omitempty" doc:"the weight an operator gave it"`
+	Active    uint32       `json:"active"`
+	Inactive  uint32       `json:"inactive"`
+	Templates uint32       `json:"templates" doc:"clients persistence has bound to it"`
+	Counters  lvs.Counters `json:"counters"`
+	Rates     lvs.Rates    `json:"rates"`
+}
+
+// An Order is a weight an operator gave a destination; it beats configuration
+// and health.
+type Order struct {
+	Weight int        `json:"weight"`
+	Since  time.Time  `json:"since"`
+	Until  *time.Time `json:"until,omitempty" doc:"when draining should be done"`
+}
+
+// An OrderSpec is an order to be given.
+type OrderSpec struct {
+	Weight int        `json:"weight" minimum:"0" maximum:"2147483647"`
+	Until  *time.Time `json:"until,omitempty" doc:"when draining should be done"`
+}
+
+// A Table is nothing but services and destinations.
+type Table struct {
+	Services []TableService `json:"services" maxItems:"100000"`
+}
+
+// A TableService is a service with its destinations in list order, the one
+// added last first.
+type TableService struct {
+	ServiceSpec
+	Destinations []DestinationSpec `json:"destinations" maxItems:"100000"`
+}
+
+// Timeouts are those of ipvsadm --set, in seconds. Zero leaves one as it is.
+type Timeouts struct {
+	TCP    uint32 `json:"tcp" maximum:"2678400"`
+	TCPFin uint32 `json:"tcp_fin" maximum:"2678400"`
+	UDP    uint32 `json:"udp" maximum:"2678400"`
+}
+
+// A Change is one thing asked of the table by hand. What its kind has no use
+// for may be left out.
+type Change struct {
+	Kind        string           `json:"kind" enum:"add-service,edit-service,delete-service,clear,add-server,edit-server,delete-server,order,revoke,set"`
+	Service     *ServiceSpec     `json:"service,omitempty"`
+	Destination *DestinationSpec `json:"destination,omitempty"`
+	Timeouts    *Timeouts        `json:"timeouts,omitempty"`
+	Until       *time.Time       `json:"until,omitempty" doc:"of an order: when draining should be done"`
+	Match       string           `json:"match,omitempty" doc:"refuse the change unless the service has this tag"`
+}
+
+// Changes are made one after the other.
+type Changes struct {
+	Changes []Change `json:"changes" maxItems:"20000"`
+}
+
+// An Outcome is what became of one change.
+type Outcome struct {
+	Code   string `json:"code,omitempty" doc:"a bounded word for why it was refused; none: it took effect"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// A Zeroed is the answer to a request to count from zero.
+type Zeroed struct {
+	Zeroed string `json:"zeroed" doc:"the service, or all"`
 }
 
 // A Connection is one entry of the connection table.
@@ -75,6 +151,7 @@ type Connection struct {
 type Connections struct {
 	Connections []Connection `json:"connections"`
 	More        bool         `json:"more" doc:"the limit left some out"`
+	Next        int          `json:"next,omitempty" doc:"the cursor to ask for those with"`
 }
 
 // A ConnectionQuery picks connections. Empty fields match everything.
@@ -85,6 +162,7 @@ type ConnectionQuery struct {
 	State       string `query:"state" doc:"as shown, any case" example:"ESTABLISHED"`
 	Protocol    string `query:"protocol" enum:"tcp,udp,"`
 	Limit       int    `query:"limit" minimum:"1" maximum:"100000" default:"1000"`
+	Cursor      int    `query:"cursor" minimum:"0" doc:"where an earlier answer has ended; the table changes in between"`
 }
 
 // ExplainQuery is a made-up packet.
@@ -103,6 +181,8 @@ type Totals struct {
 	Verdicts    []lvs.PacketVerdict `json:"verdicts" doc:"the fates of packets"`
 	Connections lvs.ConnectionUse   `json:"connections"`
 	Services    []ServiceTotal      `json:"services"`
+	All         lvs.Counters        `json:"all" doc:"what all services have counted, also those that are gone"`
+	AllRates    lvs.Rates           `json:"all_rates"`
 }
 
 // A ServiceTotal is what one service has counted.

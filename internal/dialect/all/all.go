@@ -8,16 +8,18 @@ import (
 
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dialect"
+	"github.com/weir-lb/weir/internal/dialect/ipvsadm"
 	"github.com/weir-lb/weir/internal/dialect/ldirectord"
 )
 
 // Formats are the languages that can be asked for by name.
-var Formats = []string{Weir, Ldirectord}
+var Formats = []string{Weir, Ldirectord, Ipvsadm}
 
 // The languages that are read.
 const (
 	Weir       = "weir"       // weir.yaml
 	Ldirectord = "ldirectord" // ldirectord.cf
+	Ipvsadm    = "ipvsadm"    // saved rules, ipvsadm -S
 )
 
 // Read reads a configuration and cuts it down to what this version carries
@@ -42,15 +44,17 @@ func Wish(file string, text []byte, format string, names dialect.Names) (config.
 		return config.Parse(file, text)
 	case Ldirectord:
 		return ldirectord.Read(file, text, names)
+	case Ipvsadm:
+		return ipvsadm.Read(file, text, names)
 	}
 	var problems config.Problems
 	at := config.Place{File: file}
 	if name, ok := later[format]; ok {
-		problems.Errorf(at, "this is %s, which this version does not read yet; it reads weir.yaml and ldirectord.cf", name)
+		problems.Errorf(at, "this is %s, which this version does not read yet; it reads weir.yaml, ldirectord.cf and rules saved by ipvsadm -S", name)
 	} else {
 		problems.Errorf(at, "unknown format %q; use %s", format, listed())
 	}
 	return config.Default(), problems
 }
 
-func listed() string { return fmt.Sprintf("%s or %s", Weir, Ldirectord) }
+func listed() string { return fmt.Sprintf("%s, %s or %s", Weir, Ldirectord, Ipvsadm) }

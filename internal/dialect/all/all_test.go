@@ -29,9 +29,9 @@ func TestRecognise(t *testing.T) {
 		{"piranha from its block", "virtual web {\n     active = 1\n", "lvs"},
 		{"haproxy", "global\n    daemon\ndefaults\n    mode http\n", "haproxy"},
 		{"haproxy listen", "listen web 192.0.2.1:80\n   balance roundrobin\n", "haproxy"},
-		{"saved rules", "-A -t 192.0.2.1:80 -s wlc\n-a -t 192.0.2.1:80 -r 10.0.0.1:80 -g -w 1\n", "ipvsadm"},
-		{"a script", "ipvsadm -A -t 192.0.2.1:80 -s rr\n", "ipvsadm"},
-		{"a listing", "IP Virtual Server version 1.2.1 (size=4096)\n", "ipvsadm"},
+		{"saved rules", "-A -t 192.0.2.1:80 -s wlc\n-a -t 192.0.2.1:80 -r 10.0.0.1:80 -g -w 1\n", Ipvsadm},
+		{"a script", "ipvsadm -A -t 192.0.2.1:80 -s rr\n", Ipvsadm},
+		{"a listing", "IP Virtual Server version 1.2.1 (size=4096)\n", "listing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if have := recognise([]byte(c.text)); have != c.want {
@@ -43,7 +43,7 @@ func TestRecognise(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	for _, c := range []struct{ name, format, text, want string }{
-		{"unknown format", "toml", "", `f: unknown format "toml"; use weir or ldirectord`},
+		{"unknown format", "toml", "", `f: unknown format "toml"; use weir, ldirectord or ipvsadm`},
 		{"keepalived", "", "vrrp_instance A {\n", "f: this is a keepalived.conf, which this version does not read yet"},
 		{"asked for", "haproxy", "services: []\n", "f: this is a haproxy.cfg"},
 		{"the wrong reader", Weir, "virtual=192.0.2.1:80\n", "f:1: weir.yaml: want keys and values"},

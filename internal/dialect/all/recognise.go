@@ -10,7 +10,7 @@ var later = map[string]string{
 	"keepalived": "a keepalived.conf",
 	"lvs":        "an lvs.cf of Piranha",
 	"haproxy":    "a haproxy.cfg",
-	"ipvsadm":    "a list of ipvsadm rules (ipvsadm -S)",
+	"listing":    "a listing of ipvsadm -L (its rules are what ipvsadm -S prints)",
 }
 
 // A sign is a line by which a language gives itself away.
@@ -22,8 +22,8 @@ type sign struct {
 // signs in the order they are tried on each line: the first line that shows
 // one decides. Comments and blank lines show nothing.
 var signs = []sign{
-	{"ipvsadm", regexp.MustCompile(`^\s*(ipvsadm\s+)?(-[AaC]|--add-service|--add-server|--clear)\b`)},
-	{"ipvsadm", regexp.MustCompile(`^IP Virtual Server version`)},
+	{Ipvsadm, regexp.MustCompile(`^\s*(ipvsadm\s+)?(-[AaC]|--add-service|--add-server|--clear)\b`)},
+	{"listing", regexp.MustCompile(`^IP Virtual Server version`)},
 	{"lvs", regexp.MustCompile(`^\s*(serial_no|primary|backup_active|backup|heartbeat|keepalive|deadtime|network|nat_router|nat_nmask|debug_level|monitor_links|syncdaemon|rsh_command|service)\s*=`)},
 	{"lvs", regexp.MustCompile(`^\s*(virtual|failover)\s+\S+\s*\{`)},
 	{"keepalived", regexp.MustCompile(`^\s*(global_defs|vrrp_\w+|virtual_server(_group)?|static_(ipaddress|routes|rules)|linkbeat_use_polling)\b[^=:]*\{?\s*$`)},

@@ -1,0 +1,237 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// mostBytes a request may have: a table of 10,000 services has some two million.
+const mostBytes = 64 << 20
+
+// table registers what reads and changes the table.
+func (h handlers) table(a huma.API) {
+	huma.Get(a, "/v1/services", h.services, says("services", "The table with health and counters"))
+	huma.Post(a, "/v1/services", h.addService, says("add-service", "Add a virtual service"), created)
+	huma.Get(a, "/v1/services/{service}", h.service, says("service", "One virtual service"))
+	huma.Put(a, "/v1/services/{service}", h.editService, says("edit-service", "Replace everything of a service but its real servers"))
+	huma.Delete(a, "/v1/services/{service}", h.deleteService, says("delete-service", "Delete a virtual service"))
+	huma.Post(a, "/v1/services/{service}/destinations", h.addDestination, says("add-server", "Add a real server"), created)
+	huma.Put(a, "/v1/services/{service}/destinations/{destination}", h.editDestination, says("edit-server", "Replace everything of a real server but its address"))
+	huma.Delete(a, "/v1/services/{service}/destinations/{destination}", h.deleteDestination, says("delete-server", "Delete a real server"))
+	huma.Put(a, "/v1/services/{service}/destinations/{destination}/order", h.order, says("order", "Give a real server a weight that beats configuration and health"))
+	huma.Delete(a, "/v1/services/{service}/destinations/{destination}/order", h.revoke, says("revoke", "Take such an order back"))
+	huma.Get(a, "/v1/table", h.wholeTable, says("table", "The table alone"))
+	huma.Put(a, "/v1/table", h.replaceTable, says("replace-table", "Replace the whole table, or nothing"), large)
+	huma.Post(a, "/v1/changes", h.changes, says("changes", "Make many changes, each by itself"), large)
+	huma.Post(a, "/v1/zero", h.zero, says("zero", "Count from zero"))
+	huma.Get(a, "/v1/timeouts", h.timeouts, says("timeouts", "The timeouts in force"))
+	huma.Put(a, "/v1/timeouts", h.setTimeouts, says("set-timeouts", "Set timeouts"))
+}
+
+func created(op *huma.Operation) { op.DefaultStatus = http.StatusCreated }
+
+func large(op *huma.Operation) { op.MaxBodyBytes = mostBytes }
+
+// A named is a service named in the path.
+type named struct {
+	Service string `path:"service" example:"tcp:192.0.2.1:80" doc:"protocol, address and port; or fwm:7"`
+	IfMatch string `header:"If-Match" doc:"refuse unless the service has this tag"`
+}
+
+func (n named) key() (lvs.ServiceKey, error) {
+	k, err := lvs.ParseServiceKey(n.Service)
+	if err != nil {
+		return k, huma.Error422UnprocessableEntity(err.Error())
+	}
+	return k, nil
+}
+
+// match is the tag without the quotes of an entity tag.
+func (n named) match() string { return strings.Trim(n.IfMatch, `"`) }
+
+// A placed is a destination named in the path.
+type placed struct {
+	named
+	Destination string `path:"destination" example:"10.0.0.1:80"`
+}
+
+func (p placed) change(kind lvs.ChangeKind) (lvs.Change, error) {
+	k, err := p.key()
+	if err != nil {
+		return lvs.Change{}, err
+	}
+	at, err := netip.ParseAddrPort(p.Destination)
+	if err != nil {
+		return lvs.Change{}, huma.Error422UnprocessableEntity("destination: want address and port: " + p.Destination)
+	}
+	return lvs.Change{Kind: kind, Service: lvs.Service{Key: k}, Destination: lvs.Destination{Addr: at}, Match: p.match()}, nil
+}
+
+// A tagged is an answer with an entity tag.
+type tagged[T any] struct {
+	ETag string `header:"ETag"`
+	Body T
+}
+
+// one makes one change and answers with the service as it is then; nil if it
+// is gone.
+func (h handlers) one(ctx context.Context, c lvs.Change) (*tagged[client.Service], error) {
+	if err := h.make(ctx, c); err != nil {
+		return nil, err
+	}
+	return h.show(ctx, c.Service.Key)
+}
+
+// make makes one change; a refusal comes as a problem.
+func (h handlers) make(ctx context.Context, c lvs.Change) error {
+	errs, err := h.o.Director.Change(ctx, []lvs.Change{c})
+	if err == nil && errs[0] != nil {
+		err = errs[0]
+	}
+	return problem(err)
+}
+
+// problem is err in the words of RFC 9457, with a type that says which of the
+// known reasons it is.
+func problem(err error) error {
+	var already huma.StatusError
+	if err == nil || errors.As(err, &already) {
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return huma.Error503ServiceUnavailable("nobody waits for the outcome any more")
+	}
+	code, status := client.Code(err)
+	m := &huma.ErrorModel{Type: client.ProblemType + code, Status: status, Title: http.StatusText(status), Detail: err.Error()}
+	return m
+}
+
+func (h handlers) show(ctx context.Context, k lvs.ServiceKey) (*tagged[client.Service], error) {
+	totals, err := h.o.Observer.Totals(ctx)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	snap := h.o.Director.Snapshot()
+	i := slices.IndexFunc(snap.Installed, func(s lvs.Service) bool { return s.Key == k })
+	if i < 0 {
+		return nil, problem(refusedKey(k, lvs.ErrNoService))
+	}
+	s := toService(snap, snap.Installed[i], totals)
+	return &tagged[client.Service]{`"` + s.Tag + `"`, s}, nil
+}
+
+func (h handlers) service(ctx context.Context, q *struct{ named }) (*tagged[client.Service], error) {
+	k, err := q.key()
+	if err != nil {
+		return nil, err
+	}
+	return h.show(ctx, k)
+}
+
+func (h handlers) addService(ctx context.Context, q *struct{ Body client.ServiceSpec }) (*tagged[client.Service], error) {
+	s, err := q.Body.Noun()
+	if err != nil {
+		return nil, problem(err)
+	}
+	return h.one(ctx, lvs.Change{Kind: lvs.AddService, Service: s})
+}
+
+func (h handlers) editService(ctx context.Context, q *struct {
+	named
+	Body client.ServiceSpec
+}) (*tagged[client.Service], error) {
+	k, err := q.key()
+	if err != nil {
+		return nil, err
+	}
+	s, err := q.Body.Noun()
+	if err != nil {
+		return nil, problem(err)
+	}
+	if s.Key != k {
+		return nil, huma.Error422UnprocessableEntity("the body is about another service than the path")
+	}
+	return h.one(ctx, lvs.Change{Kind: lvs.EditService, Service: s, Match: q.match()})
+}
+
+func (h handlers) deleteService(ctx context.Context, q *struct{ named }) (*struct{}, error) {
+	k, err := q.key()
+	if err != nil {
+		return nil, err
+	}
+	return nil, h.make(ctx, lvs.Change{Kind: lvs.DeleteService, Service: lvs.Service{Key: k}, Match: q.match()})
+}
+
+func (h handlers) addDestination(ctx context.Context, q *struct {
+	named
+	Body client.DestinationSpec
+}) (*tagged[client.Service], error) {
+	k, err := q.key()
+	if err != nil {
+		return nil, err
+	}
+	d, err := q.Body.Noun()
+	if err != nil {
+		return nil, problem(err)
+	}
+	return h.one(ctx, lvs.Change{Kind: lvs.AddDestination, Service: lvs.Service{Key: k}, Destination: d, Match: q.match()})
+}
+
+func (h handlers) editDestination(ctx context.Context, q *struct {
+	placed
+	Body client.DestinationSpec
+}) (*tagged[client.Service], error) {
+	c, err := q.change(lvs.EditDestination)
+	if err != nil {
+		return nil, err
+	}
+	d, err := q.Body.Noun()
+	if err != nil {
+		return nil, problem(err)
+	}
+	if d.Addr != c.Destination.Addr {
+		return nil, huma.Error422UnprocessableEntity("the body is about another real server than the path")
+	}
+	c.Destination = d
+	return h.one(ctx, c)
+}
+
+func (h handlers) deleteDestination(ctx context.Context, q *struct{ placed }) (*struct{}, error) {
+	c, err := q.change(lvs.DeleteDestination)
+	if err != nil {
+		return nil, err
+	}
+	return nil, h.make(ctx, c)
+}
+
+func (h handlers) order(ctx context.Context, q *struct {
+	placed
+	Body client.OrderSpec
+}) (*tagged[client.Service], error) {
+	c, err := q.change(lvs.OrderWeight)
+	if err != nil {
+		return nil, err
+	}
+	c.Destination.Weight = q.Body.Weight
+	if q.Body.Until != nil {
+		c.Until = *q.Body.Until
+	}
+	return h.one(ctx, c)
+}
+
+func (h handlers) revoke(ctx context.Context, q *struct{ placed }) (*tagged[client.Service], error) {
+	c, err := q.change(lvs.RevokeOrder)
+	if err != nil {
+		return nil, err
+	}
+	return h.one(ctx, c)
+}

@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+func refusedKey(k lvs.ServiceKey, err error) error { return fmt.Errorf("%v: %w", k, err) }
+
+func unreadable(err error) error {
+	return huma.Error500InternalServerError("read the data plane: " + err.Error())
+}
+
+func (h handlers) wholeTable(context.Context, *struct{}) (*tagged[client.Table], error) {
+	return h.showTable()
+}
+
+func (h handlers) showTable() (*tagged[client.Table], error) {
+	installed := h.o.Director.Snapshot().Installed
+	return &tagged[client.Table]{`"` + lvs.TagOf(installed) + `"`, client.TableOf(installed)}, nil
+}
+
+func (h handlers) replaceTable(ctx context.Context, q *struct {
+	IfMatch string `header:"If-Match" doc:"refuse unless the table has this tag"`
+	Body    client.Table
+}) (*tagged[client.Table], error) {
+	table, errs := q.Body.Noun()
+	if len(errs) > 0 {
+		return nil, huma.Error422UnprocessableEntity("the table was not changed", errs...)
+	}
+	c := lvs.Change{Kind: lvs.ReplaceTable, Table: table, Match: named{IfMatch: q.IfMatch}.match()}
+	if err := h.make(ctx, c); err != nil {
+		return nil, err
+	}
+	return h.showTable()
+}
+
+func (h handlers) changes(ctx context.Context, q *struct{ Body client.Changes }) (*body[[]client.Outcome], error) {
+	out := make([]client.Outcome, len(q.Body.Changes))
+	var good []lvs.Change
+	var places []int
+	for i, c := range q.Body.Changes {
+		n, err := c.Noun()
+		if err != nil {
+			out[i] = client.OutcomeOf(err)
+			continue
+		}
+		good, places = append(good, n), append(places, i)
+	}
+	errs, err := h.o.Director.Change(ctx, good)
+	if err != nil {
+		return nil, problem(err)
+	}
+	for i, err := range errs {
+		out[places[i]] = client.OutcomeOf(err)
+	}
+	return &body[[]client.Outcome]{out}, nil
+}
+
+func (h handlers) zero(ctx context.Context, q *struct {
+	Service string `query:"service" doc:"only this one; none: everything"`
+}) (*body[client.Zeroed], error) {
+	var k *lvs.ServiceKey
+	name := "all"
+	if q.Service != "" {
+		named, err := named{Service: q.Service}.key()
+		if err != nil {
+			return nil, err
+		}
+		k, name = &named, named.String()
+	}
+	if err := h.o.Zero(ctx, k); err != nil {
+		if errors.Is(err, lvs.ErrNoService) {
+			return nil, problem(err)
+		}
+		return nil, unreadable(err)
+	}
+	return &body[client.Zeroed]{client.Zeroed{Zeroed: name}}, nil
+}
+
+func (h handlers) timeouts(context.Context, *struct{}) (*body[client.Timeouts], error) {
+	return &body[client.Timeouts]{client.TimeoutsOf(h.o.Director.Snapshot().Timeouts)}, nil
+}
+
+func (h handlers) setTimeouts(ctx context.Context, q *struct{ Body client.Timeouts }) (*body[client.Timeouts], error) {
+	if err := h.make(ctx, lvs.Change{Kind: lvs.SetTimeouts, Timeouts: q.Body.Noun()}); err != nil {
+		return nil, err
+	}
+	return h.timeouts(ctx, nil)
+}

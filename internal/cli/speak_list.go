@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/dialect/ipvsadm"
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+func (s *speaker) list(ctx context.Context, c ipvsadm.Command) int {
+	switch {
+	case c.Verb == ipvsadm.Save:
+		ss, err := s.weir.Table(ctx)
+		entries, err := entriesOf(ss, err)
+		if err != nil {
+			return s.outcome(c, err)
+		}
+		return s.print(ipvsadm.Saved(entries, c.Show.Numeric, s.names), nil)
+	case c.Show.Connections:
+		return s.listConnections(ctx, c)
+	case c.Show.Timeouts:
+		t, err := s.weir.Timeouts(ctx)
+		if err != nil {
+			return s.outcome(c, err)
+		}
+		return s.print(ipvsadm.TimeoutLine(t), nil)
+	case c.Show.Daemons:
+		_, err := s.weir.Timeouts(ctx) // there are no daemons, but there must be a weir
+		return s.outcome(c, err)
+	case c.Named:
+		return s.listService(ctx, c)
+	}
+	ss, err := s.weir.Services(ctx)
+	entries, err := entriesOf(ss, err)
+	if err != nil {
+		return s.outcome(c, err)
+	}
+	return s.print(ipvsadm.Banner()+ipvsadm.Table(entries, c.Show, s.names), nil)
+}
+
+func (s *speaker) listService(ctx context.Context, c ipvsadm.Command) int {
+	ss, err := s.weir.ServicesMatching(ctx, c.Service.Key)
+	entries, err := entriesOf(ss, err)
+	if err == nil && len(entries) == 0 {
+		err = lvs.ErrNoService
+	}
+	if err != nil {
+		return s.outcome(c, err)
+	}
+	return s.print(ipvsadm.Table(entries, c.Show, s.names), nil)
+}
+
+func entriesOf(ss []client.Service, err error) ([]ipvsadm.Entry, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ipvsadm.Entry, 0, len(ss))
+	for _, s := range ss {
+		n, err := s.Noun()
+		if err != nil {
+			return nil, fmt.Errorf("read the answer of weir: %w; is it of another version?", err)
+		}
+		e := ipvsadm.Entry{Service: n, Counters: lvs.ServiceCounters{Counters: s.Counters, Rates: s.Rates,
+			Destinations: make(map[netip.AddrPort]lvs.DestinationCounters, len(n.Destinations))}}
+		i := 0
+		for _, d := range s.Destinations {
+			if d.Installed {
+				e.Counters.Destinations[n.Destinations[i].Addr] = lvs.DestinationCounters{Counters: d.Counters, Rates: d.Rates,
+					Active: d.Active, Inactive: d.Inactive, Templates: d.Templates}
+				i++
+			}
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// listConnections asks for one page after the other.
+func (s *speaker) listConnections(ctx context.Context, c ipvsadm.Command) int {
+	q := client.ConnectionQuery{Limit: client.MaxLimit}
+	for first := true; ; first = false {
+		page, err := s.weir.Connections(ctx, q)
+		if err != nil {
+			return s.outcome(c, err)
+		}
+		var b strings.Builder
+		if first {
+			b.WriteString(ipvsadm.ConnectionTitle(c.Show))
+		}
+		for _, x := range page.Connections {
+			n, err := connectionOf(x)
+			if err != nil {
+				return s.outcome(c, err)
+			}
+			b.WriteString(n.Line(c.Show, s.names))
+		}
+		if _, err := io.WriteString(s.Stdout, b.String()); err != nil {
+			return s.print("", err)
+		}
+		if !page.More {
+			return Good
+		}
+		q.Cursor = page.Next
+	}
+}
+
+func connectionOf(x client.Connection) (ipvsadm.Connection, error) {
+	out := ipvsadm.Connection{State: x.State, Expires: time.Duration(x.Expires) * time.Second}
+	if p, err := lvs.ParseProtocol(x.Protocol); err == nil {
+		out.Protocol = p
+	}
+	for _, e := range []struct {
+		to   *netip.AddrPort
+		text string
+	}{{&out.Client, x.Client}, {&out.Virtual, x.Virtual}, {&out.Destination, x.Destination}} {
+		at, err := netip.ParseAddrPort(e.text)
+		if err != nil {
+			return out, fmt.Errorf("read the answer of weir: %w; is it of another version?", err)
+		}
+		*e.to = at
+	}
+	return out, nil
+}
