@@ -16,6 +16,7 @@ import (
 	"github.com/weir-lb/weir/internal/api/client"
 	"github.com/weir-lb/weir/internal/cli"
 	"github.com/weir-lb/weir/internal/demo"
+	"github.com/weir-lb/weir/internal/realserver/host"
 )
 
 // version is set by the linker when a release is built.
@@ -49,6 +50,9 @@ func run(program string, args []string) int {
 		defer signal.Stop(hangup)
 		return runDaemon(ctx, system(env, o, hangup))
 	}
+	env.RealServer = func(asking bool) cli.RealServer {
+		return host.Host{Record: recordPath(client.SocketPath()), Ask: asking}
+	}
 	env.Demo = func(ctx context.Context, o demo.Options) error {
 		// Whichever way its reader goes away, the demo tidies up.
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGPIPE)
@@ -60,6 +64,11 @@ func run(program string, args []string) int {
 	}
 	return cli.Main(ctx, env, args)
 }
+
+// recordPath is the file that remembers what weir realserver has changed: in
+// the run directory, which is gone when the host is switched off, as are the
+// changes.
+func recordPath(socket string) string { return filepath.Join(filepath.Dir(socket), "realserver.json") }
 
 func terminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)

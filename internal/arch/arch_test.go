@@ -45,10 +45,14 @@ var arrows = map[string][]string{
 	"internal/dataplane":               {"lvs"},
 	"internal/dataplane/ebpf":          {"dataplane", "sched", "netif/hook", "lvs"},
 	"internal/director":                {"plan", "config", "dataplane", "lvs"},
-	"internal/state":                   {"plan"}, // it keeps plan's notes
+	"internal/state":                   {"plan"},       // it keeps plan's notes
+	"internal/netif/local":             {"realserver"}, // the facts of a host have their nouns there
+	"internal/realserver":              nil,
+	"internal/realserver/decap":        {"netif/hook", "realserver"},
+	"internal/realserver/host":         {"netif/local", "realserver", "realserver/decap"},
 	"internal/api":                     {"api/client", "config", "lvs"},
 	"internal/api/client":              {"lvs"},
-	"internal/cli":                     {"api/client", "config", "dialect", "dialect/*", "plan", "demo", "lvs"},
+	"internal/cli":                     {"api/client", "config", "dialect", "dialect/*", "plan", "demo", "realserver", "lvs"},
 	"internal/demo":                    {"lab", "api/client", "lvs"},
 	"internal/lab":                     {"lvs"},
 	"internal/lab/labtest":             {"lab", "lvs"},
@@ -75,8 +79,8 @@ var foreign = []struct {
 	prefix  string
 	allowed []string
 }{
-	{"github.com/cilium/ebpf", []string{"internal/dataplane/ebpf"}},
-	{"github.com/vishvananda/", []string{"internal/netif", "internal/netif/hook", "internal/lab"}},
+	{"github.com/cilium/ebpf", []string{"internal/dataplane/ebpf", "internal/realserver/decap"}},
+	{"github.com/vishvananda/", []string{"internal/netif", "internal/netif/hook", "internal/netif/local", "internal/lab"}},
 	{"github.com/danielgtaylor/huma", []string{"internal/api"}},
 	{"github.com/spf13/cobra", []string{"internal/cli", "internal/demo", "cmd/weir"}},
 	{"github.com/coreos/go-systemd", []string{"cmd/weir"}},
@@ -87,7 +91,7 @@ var foreign = []struct {
 
 // pure are the rooms that only calculate, and what they may not import.
 var (
-	pure      = []string{"internal/lvs", "internal/config", "internal/plan", "internal/sched"}
+	pure      = []string{"internal/lvs", "internal/config", "internal/plan", "internal/sched", "internal/realserver"}
 	forbidden = []string{"os", "net", "net/http", "context", "log", "log/slog", "math/rand", "math/rand/v2", "os/exec", "syscall", "golang.org/x/sys/unix", "sync", "testing"}
 )
 

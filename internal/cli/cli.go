@@ -51,6 +51,9 @@ type Env struct {
 	Remove func(context.Context) error
 	// Gone waits until no weir runs here any more.
 	Gone func(context.Context) error
+	// RealServer is this host as a real server; asking: it may ask the network
+	// who has the virtual addresses.
+	RealServer func(asking bool) RealServer
 	// Demo plays weir demo.
 	Demo func(context.Context, demo.Options) error
 	// More are commands that other rooms bring.
@@ -183,7 +186,11 @@ func (c *command) root() *cobra.Command {
 	f.BoolVar(&c.json, "json", false, "print JSON, in the form of the API")
 	f.StringVar(&c.socket, "socket", c.Socket, "unix socket of the running weir")
 	root.AddCommand(c.run(), c.check(), c.diff(), c.convert(), c.schema(), c.status(), c.services(),
+<<<<<<< HEAD
 		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.demo(), c.ipvsadm(), c.version())
+=======
+		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.realserver(), c.demo(), c.version())
+>>>>>>> 74a5873 (realserver: the receiving side of gate and tunnels)
 	root.AddCommand(c.More...)
 	completions(root)
 	root.InitDefaultCompletionCmd()

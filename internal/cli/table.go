@@ -57,11 +57,11 @@ func (t *table) paint(c string) string {
 		return c
 	}
 	switch c {
-	case "up":
+	case "up", "ok":
 		return "\x1b[32m" + c + "\x1b[0m"
-	case "down":
+	case "down", "wrong":
 		return "\x1b[31m" + c + "\x1b[0m"
-	case "unchecked", "fallback":
+	case "unchecked", "fallback", "look":
 		return "\x1b[33m" + c + "\x1b[0m"
 	}
 	return c

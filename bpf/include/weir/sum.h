@@ -7,7 +7,6 @@
 #pragma once
 
 #include "csum.h"
-#include "maps.h"
 
 #define SCRATCH 512 /* the most bpf_csum_diff takes before Linux 6.13 */
 

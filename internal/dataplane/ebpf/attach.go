@@ -68,7 +68,7 @@ func (p *Plane) attachTC(ifindex int, name string, at ebpf.AttachType, side hook
 			continue
 		}
 		if !h.tcx {
-			return hook.SetFilter(ifindex, side, prog.FD(), name)
+			return hook.SetFilter(ifindex, side, hook.Engine, prog.FD(), name)
 		}
 		running, err := ebpf.NewProgramFromID(h.id)
 		if err != nil {
@@ -79,7 +79,7 @@ func (p *Plane) attachTC(ifindex int, name string, at ebpf.AttachType, side hook
 	}
 	err := link.RawAttachProgram(opts)
 	if errors.Is(err, ebpf.ErrNotSupported) || isInvalid(err) {
-		return hook.SetFilter(ifindex, side, prog.FD(), name)
+		return hook.SetFilter(ifindex, side, hook.Engine, prog.FD(), name)
 	}
 	return err
 }
@@ -104,7 +104,7 @@ func detach(ifindex int) error {
 
 func detachTC(h hanging, at ebpf.AttachType, side hook.Side) error {
 	if !h.tcx {
-		return hook.ClearFilter(h.ifindex, side)
+		return hook.ClearFilter(h.ifindex, side, hook.Engine)
 	}
 	prog, err := ebpf.NewProgramFromID(h.id)
 	if err != nil {

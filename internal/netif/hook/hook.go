@@ -23,11 +23,17 @@ const (
 	Egress  Side = true
 )
 
-// priority and handle of weir's filter; people's own usually have others.
+// A Place is where a filter stands among those of its side: its priority.
+type Place uint16
+
+// The places of weir's filters; people's own usually have others. What a
+// director forwards is never unwrapped here, so the engine comes first.
 const (
-	priority = 0x7765 // "we"
-	handle   = 1
+	Engine Place = 0x7765 // "we"
+	Decap  Place = 0x7766
 )
+
+const handle = 1
 
 // SetXDP hangs the program fd on the interface, in the driver itself. It
 // replaces a program that is there; the change is atomic for packets.
@@ -57,22 +63,22 @@ func XDP(ifindex int) (uint32, error) {
 // SetFilter hangs the program fd on one side of the interface's clsact
 // discipline, which is added if it is missing. For kernels before 6.6, which
 // have no TCX.
-func SetFilter(ifindex int, side Side, fd int, name string) error {
+func SetFilter(ifindex int, side Side, place Place, fd int, name string) error {
 	err := netlink.QdiscAdd(clsact(ifindex))
 	if err != nil && !errors.Is(err, syscall.EEXIST) {
 		return fmt.Errorf("add clsact: %w", err)
 	}
 	return netlink.FilterReplace(&netlink.BpfFilter{
-		FilterAttrs:  attrs(ifindex, side),
+		FilterAttrs:  attrs(ifindex, side, place),
 		Fd:           fd,
 		Name:         name,
 		DirectAction: true,
 	})
 }
 
-// ClearFilter takes weir's filter off; the discipline goes with its last filter.
-func ClearFilter(ifindex int, side Side) error {
-	if err := gone(netlink.FilterDel(&netlink.BpfFilter{FilterAttrs: attrs(ifindex, side)})); err != nil {
+// ClearFilter takes the filter at a place off; the discipline goes with its last filter.
+func ClearFilter(ifindex int, side Side, place Place) error {
+	if err := gone(netlink.FilterDel(&netlink.BpfFilter{FilterAttrs: attrs(ifindex, side, place)})); err != nil {
 		return err
 	}
 	for _, s := range []Side{Ingress, Egress} {
@@ -104,7 +110,7 @@ func filters(ifindex int, side Side) ([]netlink.Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return netlink.FilterList(link, attrs(ifindex, side).Parent)
+	return netlink.FilterList(link, parent(side))
 }
 
 func clsact(ifindex int) netlink.Qdisc {
@@ -118,12 +124,15 @@ func clsact(ifindex int) netlink.Qdisc {
 	}
 }
 
-func attrs(ifindex int, side Side) netlink.FilterAttrs {
-	parent := uint32(netlink.HANDLE_MIN_INGRESS)
+func attrs(ifindex int, side Side, place Place) netlink.FilterAttrs {
+	return netlink.FilterAttrs{LinkIndex: ifindex, Parent: parent(side), Handle: handle, Protocol: unix.ETH_P_ALL, Priority: uint16(place)}
+}
+
+func parent(side Side) uint32 {
 	if side == Egress {
-		parent = netlink.HANDLE_MIN_EGRESS
+		return netlink.HANDLE_MIN_EGRESS
 	}
-	return netlink.FilterAttrs{LinkIndex: ifindex, Parent: parent, Handle: handle, Protocol: unix.ETH_P_ALL, Priority: priority}
+	return netlink.HANDLE_MIN_INGRESS
 }
 
 // gone forgives that there is nothing to take away, or no interface any more.
