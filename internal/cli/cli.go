@@ -186,11 +186,7 @@ func (c *command) root() *cobra.Command {
 	f.BoolVar(&c.json, "json", false, "print JSON, in the form of the API")
 	f.StringVar(&c.socket, "socket", c.Socket, "unix socket of the running weir")
 	root.AddCommand(c.run(), c.check(), c.diff(), c.convert(), c.schema(), c.status(), c.services(),
-<<<<<<< HEAD
-		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.demo(), c.ipvsadm(), c.version())
-=======
-		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.realserver(), c.demo(), c.version())
->>>>>>> 74a5873 (realserver: the receiving side of gate and tunnels)
+		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.realserver(), c.demo(), c.ipvsadm(), c.version())
 	root.AddCommand(c.More...)
 	completions(root)
 	root.InitDefaultCompletionCmd()
