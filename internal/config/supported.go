@@ -28,10 +28,5 @@ func supportedService(s *Service, ps *Problems) bool {
 		ps.Warnf(s.Place, "persistence engine %s is not carried out yet; virtual service %s tells clients apart by their addresses only", s.Persistence.Engine, s.Key)
 		s.Persistence.Engine = ""
 	}
-	switch s.Scheduler {
-	case lvs.LBLC, lvs.LBLCR, lvs.TWOS:
-		ps.Warnf(s.Place, "scheduler %s is not carried out yet; wlc is used for virtual service %s", s.Scheduler, s.Key)
-		s.Scheduler, s.SchedFlags = lvs.WLC, 0
-	}
 	return true
 }

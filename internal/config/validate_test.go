@@ -129,7 +129,6 @@ func TestSupported(t *testing.T) {
 		{"SCTP", func(s *config.Service, _ *config.Real) { s.Key.Protocol = lvs.SCTP }, "f:1: warning: SCTP", 0},
 		{"port 0", func(s *config.Service, _ *config.Real) { s.Key.Addr = netip.MustParseAddrPort("192.0.2.1:0") }, "", 1},
 		{"persistence engine", func(s *config.Service, _ *config.Real) { s.Persistence.Timeout, s.Persistence.Engine = 5, "sip" }, "f:1: warning: persistence engine sip", 1},
-		{"scheduler", func(s *config.Service, _ *config.Real) { s.Scheduler, s.SchedFlags = lvs.LBLC, 2 }, "f:1: warning: scheduler lblc is not carried out yet; wlc is used", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wish, s, r := valid()

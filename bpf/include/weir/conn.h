@@ -100,6 +100,32 @@ struct conn {
 	__u8 pad;
 };
 
+/* What is worked out about a packet. The stack of a program is 512 bytes, all
+ * its calls together, so this stands apart; a program is never interrupted by
+ * another one on its CPU. */
+struct work {
+	struct flow f;
+	struct conn c;
+};
+
+enum work_number {
+	WORK_PACKET = 0, /* the packet itself */
+	WORK_OTHER = 1,  /* a connection that follows from it */
+	WORK_COUNT = 2,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WORK_COUNT);
+	__type(key, __u32);
+	__type(value, struct work);
+} works SEC(".maps");
+
+static __always_inline struct work *work(__u32 number)
+{
+	return bpf_map_lookup_elem(&works, &number);
+}
+
 static __always_inline __u32 ticks_now(void)
 {
 	return bpf_ktime_get_coarse_ns() >> TICK_SHIFT;
@@ -231,6 +257,16 @@ static __always_inline void flow_make(struct flow *f, const struct packet *p, co
 	} else {
 		f->key = client->w[3] | (__u64)cport << 32 | (__u64)vport << 48;
 	}
+	f->hash = flow_hash(f);
+}
+
+/* Gives a flow other ports. */
+static __always_inline void flow_ports(struct flow *f, __be16 cport, __be16 vport)
+{
+	if (f->v6)
+		f->key = cport | (__u64)vport << 16;
+	else
+		f->key = (f->key & 0xffffffff) | (__u64)cport << 32 | (__u64)vport << 48;
 	f->hash = flow_hash(f);
 }
 

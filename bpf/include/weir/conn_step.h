@@ -76,6 +76,39 @@ __noinline int conn_promote(const struct flow *f, const struct conn *c)
 	return 0;
 }
 
+/*
+ * The connection of a packet that is the first from a port that was not known
+ * (FTP's passive data connections): it is entered anew, with the port. 1, or 0
+ * if there is none.
+ */
+__noinline int conn_learn(const struct flow *f, struct conn *c)
+{
+	struct work *o = work(WORK_OTHER);
+	__u32 zero = 0;
+	struct use *u = bpf_map_lookup_elem(&uses, &zero);
+	struct wide *parent;
+
+	if (!f || !c || !o || !u || likely(!READ_ONCE(u->no_cport)))
+		return 0;
+	o->f = *f;
+	flow_ports(&o->f, 0, key_vport(f->key, f->v6));
+	if (!conn_find(&o->f, &o->c) || o->c.where != IN_WIDE || !(o->c.word & CTL_NO_CPORT))
+		return 0;
+	*c = o->c;
+	if (explaining)
+		return 1;
+	c->word &= ~(__u64)(CTL_NO_CPORT | CTL_DISPLACED);
+	parent = c->parent ? wide_entry(c->parent - 1) : NULL;
+	if (parent)
+		__sync_fetch_and_add(&parent->held, 1);
+	if (!wide_insert(f, c)) {
+		release(c->parent);
+		return 0;
+	}
+	conn_remove(&o->c);
+	return 1;
+}
+
 /* Tells the template of a connection that it led to somebody. */
 static __always_inline void assure(__u32 parent)
 {

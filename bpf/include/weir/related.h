@@ -147,30 +147,30 @@ static __noinline int related_reply(struct packet *p, struct packet *q, const st
 
 /* The connection a quoted packet belongs to. As it was sent by a real server
  * (an answer) or to one (a request), it is the reverse of what is known. */
-static __noinline int find_quoted(const struct packet *q, bool request, struct conn *c)
+static __always_inline bool find_quoted(const struct packet *q, bool request, struct work *w)
 {
-	struct flow f;
+	struct flow *f = &w->f;
 
-	f.out = request;
-	f.server = request ? q->daddr : q->saddr;
-	f.sport = request ? q->dport : 0;
+	f->out = request;
+	f->server = request ? q->daddr : q->saddr;
+	f->sport = request ? q->dport : 0;
 	if (request)
-		flow_make(&f, q, &q->saddr, q->sport, 0);
+		flow_make(f, q, &q->saddr, q->sport, 0);
 	else
-		flow_make(&f, q, &q->daddr, q->dport, q->sport);
-	return conn_find(&f, c);
+		flow_make(f, q, &q->daddr, q->dport, q->sport);
+	return conn_find(f, &w->c);
 }
 
 static __noinline int related(struct packet *p, bool leaving, int *action)
 {
+	struct work *w = work(WORK_PACKET);
 	struct packet q = {};
-	struct conn c = {};
 
-	if (parse_quoted(p, &q))
+	if (!w || parse_quoted(p, &q))
 		return V_NOT_OURS;
-	if (!leaving && watched(&q.saddr) && find_quoted(&q, false, &c))
-		return related_request(p, &q, &c, action);
-	if (watched(&q.daddr) && find_quoted(&q, true, &c))
-		return related_reply(p, &q, &c, leaving, action);
+	if (!leaving && watched(&q.saddr) && find_quoted(&q, false, w))
+		return related_request(p, &q, &w->c, action);
+	if (watched(&q.daddr) && find_quoted(&q, true, w))
+		return related_reply(p, &q, &w->c, leaving, action);
 	return V_NOT_OURS;
 }

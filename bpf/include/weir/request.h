@@ -6,6 +6,7 @@
 
 #include "conn_step.h"
 #include "frag.h"
+#include "ftp.h"
 #include "icmp.h"
 #include "sched.h"
 #include "send.h"
@@ -88,11 +89,35 @@ static __always_inline int nobody(const struct packet *p, const struct service *
 	return xdp ? V_DEFERRED : V_NO_DESTINATION;
 }
 
+/* The destination for a new connection, with its template if the service is
+ * persistent; 0: nobody. */
+static __always_inline __u32 choose(const struct packet *p, const struct flow *f, __u32 service,
+				    const struct service *s, struct conn *c)
+{
+	struct hash_key key;
+	__u32 id;
+
+	if (s->persistence) {
+		id = template_use(f, service, &c->parent);
+		if (id)
+			return id;
+	} else if (!(s->flags & SERVICE_MARK) && s->port != p->dport) {
+		return 0; /* without persistence a service is for its own port */
+	}
+	hash_key_make(&key, p);
+	id = s->flags & SERVICE_CACHE ? cache_look(s->set, &key) : 0;
+	if (id)
+		return id;
+	id = schedule(s->set, &key);
+	if (id && s->flags & SERVICE_CACHE)
+		cache_note(s->set, &key, id);
+	return id;
+}
+
 /* Opens a connection: V_NONE, or why not. Fills c as if it had been found. */
 static __always_inline int open_conn(const struct packet *p, struct flow *f, struct conn *c)
 {
 	__u32 service = service_of(p), id;
-	struct hash_key key;
 	struct service *s;
 	struct dest *d;
 	bool once;
@@ -107,21 +132,15 @@ static __always_inline int open_conn(const struct packet *p, struct flow *f, str
 		return V_NOT_OPENING;
 	if (throttled())
 		return V_THROTTLED;
-	hash_key_make(&key, p);
 	c->parent = 0;
-	if (s->persistence)
-		id = persist(f, service, &key, &c->parent);
-	else if (s->flags & SERVICE_MARK || s->port == p->dport)
-		id = schedule(s->set, &key);
-	else
-		id = 0;
-	if (id == NO_ROOM)
-		return V_TABLE_FULL;
+	id = choose(p, f, service, s, c);
 	d = id ? bpf_map_lookup_elem(&dests, &id) : NULL;
 	if (!d) {
 		release(c->parent);
 		return nobody(p, s);
 	}
+	if (s->persistence && !c->parent && !template_make(f, service, id, &c->parent))
+		return V_TABLE_FULL;
 	c->word = first_word(p, id, d->forward & CTL_FORWARD_MASK, f->now);
 	c->key = f->key;
 	c->vaddr = p->daddr;
@@ -136,8 +155,11 @@ static __always_inline int open_conn(const struct packet *p, struct flow *f, str
 		return V_NONE;
 	}
 	if (d->flags & DEST_WIDE) {
-		if (wide_insert(f, c))
+		if (wide_insert(f, c)) {
+			if (!explaining)
+				count_conn(id);
 			return V_NONE;
+		}
 		release(c->parent);
 		return V_TABLE_FULL;
 	}
@@ -214,51 +236,58 @@ static __always_inline int obstacle_answer(struct packet *p, const struct dest *
 
 static __noinline int request(struct packet *p, int *action)
 {
-	struct conn c = {};
-	struct flow f;
+	struct work *w = work(WORK_PACKET);
+	struct conn *c;
+	struct flow *f;
 	struct dest *d;
 	bool known, tunnel;
 	__u8 forward;
-	__u32 id;
+	__u32 id, at;
 	int v;
 
-	flow_request(&f, p);
-	known = conn_find(&f, &c);
-	if (known && (reopens(p, &c) || orphaned(&c))) {
-		trace(STEP_REUSED, ctl_state(c.word), 0);
-		conn_remove(&c);
+	if (!w)
+		return V_NOT_OURS;
+	c = &w->c;
+	f = &w->f;
+	flow_request(f, p);
+	known = conn_find(f, c) || (f->wide && conn_learn(f, c));
+	if (known && (reopens(p, c) || orphaned(c))) {
+		trace(STEP_REUSED, ctl_state(c->word), 0);
+		conn_remove(c);
 		known = false;
 	}
 	if (known) {
-		trace(STEP_CONNECTION, ctl_dest(c.word), ctl_state(c.word) | (c.where == IN_HALF) << 8);
+		trace(STEP_CONNECTION, ctl_dest(c->word), ctl_state(c->word) | (c->where == IN_HALF) << 8);
 	} else {
 		trace(STEP_NO_CONNECTION, 0, 0);
-		v = open_conn(p, &f, &c);
+		v = open_conn(p, f, c);
 		if (v == V_NO_DESTINATION)
 			return icmp_answer(p, ICMP_NO_PORT, 0, v, action);
 		if (v)
 			return v;
 	}
-	id = ctl_dest(c.word);
+	id = ctl_dest(c->word);
 	d = bpf_map_lookup_elem(&dests, &id);
 	if (!d || !(d->flags & DEST_AVAILABLE))
 		return V_DEST_GONE;
-	forward = c.word & CTL_FORWARD_MASK;
+	forward = c->word & CTL_FORWARD_MASK;
 	tunnel = forward == FORWARD_TUNNEL;
 	v = obstacle(p, d, tunnel);
-	if (v == V_DEFERRED)
-		return v;
+	if (v == V_DEFERRED || (xdp && ftp_control(p, c) && ftp_where(p, &at)))
+		return V_DEFERRED;
 	/* A packet that goes no further still moves its connection on and is
 	 * counted, as in IPVS. */
 	if (known)
-		conn_step(&f, &c);
+		conn_step(f, c);
 	count_in(id, p->len);
 	if (v)
 		return obstacle_answer(p, d, tunnel, v, action);
+	if (!xdp && ftp_control(p, c))
+		ftp_said(p);
 	trace(STEP_FORWARD, id, forward);
 	if (p->fragment && !xdp)
 		frag_remember(p, id, forward << FRAG_FORWARD, &d->addr);
 	if (d->flags & DEST_LOCAL)
-		return deliver_local(p, d, c.dport, forward == FORWARD_MASQ);
-	return send_request(p, d, c.dport, forward, action);
+		return deliver_local(p, d, c->dport, forward == FORWARD_MASQ);
+	return send_request(p, d, c->dport, forward, action);
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "conn.h"
+#include "sched_cache.h"
 #include "sched_hash.h"
 #include "trace.h"
 
@@ -165,6 +166,60 @@ static __always_inline __u32 turn(struct set *set)
 	return k.dest;
 }
 
+/* Two are drawn by lot, heavy ones more often; the one with less to carry for
+ * its weight is taken (IPVS.md c.5). */
+struct lots {
+	struct set *set;
+	__u64 total;
+	__u64 first, second; /* how far along the weights each is */
+	__u32 one, two;
+};
+
+static long total_turn(__u32 i, struct lots *l)
+{
+	struct slot *s = slot_at(l->set, i);
+
+	if (s && s->weight && !overloaded(s->dest))
+		l->total += s->weight;
+	return 0;
+}
+
+static long draw_turn(__u32 i, struct lots *l)
+{
+	struct slot *s = slot_at(l->set, i);
+
+	if (!s || !s->weight || overloaded(s->dest))
+		return 0;
+	if (!l->one && l->first <= s->weight)
+		l->one = i + 1;
+	if (!l->two && l->second <= s->weight)
+		l->two = i + 1;
+	l->first -= s->weight;
+	l->second -= s->weight;
+	return l->one && l->two;
+}
+
+static __always_inline __u32 twos(struct set *set)
+{
+	struct lots l = {.set = set};
+	struct slot *a, *b;
+
+	l.total = hidden(0, set->count);
+	bpf_loop(set->count, total_turn, &l, 0);
+	if (!l.total)
+		return 0;
+	l.first = bpf_get_prandom_u32() % (l.total + 1);
+	l.second = bpf_get_prandom_u32() % (l.total + 1);
+	l.one = hidden(0, set->count);
+	l.two = hidden(0, set->count);
+	bpf_loop(set->count, draw_turn, &l, 0);
+	a = slot_at(set, l.one - 1);
+	b = slot_at(set, l.two - 1);
+	if (!l.one || !l.two || !a || !b)
+		return 0;
+	return b->weight * load_of(a->dest) > a->weight * load_of(b->dest) ? b->dest : a->dest;
+}
+
 /* The destination for a new connection, or 0. */
 __noinline __u32 schedule(__u32 set_id, const struct hash_key *key)
 {
@@ -182,6 +237,9 @@ __noinline __u32 schedule(__u32 set_id, const struct hash_key *key)
 	case SCHED_DH:
 	case SCHED_MH:
 		dest = hash_choice(set, key);
+		break;
+	case SCHED_TWOS:
+		dest = twos(set);
 		break;
 	default:
 		dest = scan(set);

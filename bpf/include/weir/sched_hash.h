@@ -14,6 +14,8 @@ struct hash_key {
 	__u32 src;
 	__u32 dst;
 	__u32 port; /* the client's */
+	__u32 pad;
+	__u64 asked; /* the address asked for, for the caches */
 };
 
 static __always_inline __u32 fold_addr(const struct addr *a, bool v6)
@@ -26,6 +28,9 @@ static __always_inline void hash_key_make(struct hash_key *k, const struct packe
 	k->src = fold_addr(&p->saddr, p->v6);
 	k->dst = fold_addr(&p->daddr, p->v6);
 	k->port = bpf_ntohs(p->sport);
+	k->pad = 0;
+	k->asked = (p->daddr.w[0] | (__u64)p->daddr.w[1] << 32) * 0x9e3779b97f4a7c15ull ^
+		   (p->daddr.w[2] | (__u64)p->daddr.w[3] << 32);
 }
 
 static __always_inline struct slot *slot_at(const struct set *s, __u32 pos)

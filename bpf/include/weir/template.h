@@ -150,44 +150,57 @@ static __always_inline bool template_valid(__u64 word)
 }
 
 /*
- * The destination for a new connection of a persistent service: its
- * template's, or the scheduler's, for which a template is made. 0: none.
- * `parent` becomes the template's place + 1.
+ * The destination a client's template leads to; 0: there is none that leads
+ * anywhere. `parent` becomes its place + 1, held by the new connection.
  */
-__noinline __u32 persist(const struct flow *f, __u32 service, const struct hash_key *key, __u32 *parent)
+__noinline __u32 template_use(const struct flow *f, __u32 service, __u32 *parent)
 {
 	struct service *s = bpf_map_lookup_elem(&services, &service);
 	__u32 zero = 0, at, id;
 	struct template_key *k = bpf_map_lookup_elem(&template_keys, &zero);
 	struct wide *t;
-	struct dest *d;
 
-	if (!f || !key || !parent || !s || !k)
+	if (!f || !parent || !s || !k)
 		return 0;
 	template_key_make(k, f, s);
 	at = template_find(k);
 	t = at ? wide_entry(at - 1) : NULL;
-	if (t && template_valid(t->ctl)) {
-		id = ctl_dest(t->ctl);
+	if (!t)
+		return 0;
+	id = ctl_dest(t->ctl);
+	if (template_valid(t->ctl)) {
 		trace(STEP_TEMPLATE, id, 0);
 		if (!explaining && !template_hold(t, f->now))
 			return 0;
 		*parent = at;
 		return id;
 	}
-	if (t && !explaining) {
+	if (!explaining) {
 		/* It leads nowhere: put out of the way, it lives until its time is over. */
 		t->vport = PORT_NOWHERE;
 		t->dport = PORT_NOWHERE;
 	}
-	id = schedule(s->set, key);
-	d = id ? bpf_map_lookup_elem(&dests, &id) : NULL;
-	if (!d || explaining)
-		return id;
-	at = template_insert(k, id, k->vport ? d->port : 0, seconds_ticks(s->persistence));
+	return 0;
+}
+
+/* Makes a template for the client whose template was just looked for, and not
+ * found: 1, or 0 for no room. */
+__noinline int template_make(const struct flow *f, __u32 service, __u32 dest, __u32 *parent)
+{
+	struct service *s = bpf_map_lookup_elem(&services, &service);
+	struct dest *d = bpf_map_lookup_elem(&dests, &dest);
+	__u32 zero = 0, at;
+	struct template_key *k = bpf_map_lookup_elem(&template_keys, &zero);
+	struct wide *t;
+
+	if (!f || !parent || !s || !d || !k)
+		return 0;
+	if (explaining)
+		return 1;
+	at = template_insert(k, dest, k->vport ? d->port : 0, seconds_ticks(s->persistence));
 	t = at ? wide_entry(at - 1) : NULL;
 	if (!t || !template_hold(t, f->now))
-		return NO_ROOM;
+		return 0;
 	*parent = at;
-	return id;
+	return 1;
 }

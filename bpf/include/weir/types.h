@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 8
+#define WEIR_LAYOUT 9
 
 struct addr {
 	__be32 w[4];
@@ -44,11 +44,15 @@ enum scheduler {
 	SCHED_SH = 9,
 	SCHED_DH = 10,
 	SCHED_MH = 11,
+	SCHED_LBLC = 12,
+	SCHED_LBLCR = 13,
+	SCHED_TWOS = 14,
 };
 
 #define SERVICE_ONE_PACKET 0x01 /* every UDP packet is scheduled on its own */
 #define SERVICE_MARK	   0x02 /* the service of a firewall mark */
 #define SERVICE_SIP	   0x04 /* templates are told apart by Call-ID */
+#define SERVICE_CACHE	   0x08 /* scheduled by lblc or lblcr */
 
 #define SCHED_FALLBACK 0x1 /* sh, mh: look further if the chosen one is unusable */
 #define SCHED_PORT     0x2 /* sh, mh: the client's port counts too */
@@ -214,7 +218,7 @@ struct wide {
 	__be16 vport;
 	__be16 dport;
 	__u8 protocol;
-	__u8 pad;
+	__u8 ftp;      /* of a control connection: what the client asked for last (ftp.h) */
 	__u32 parent;  /* the template or connection that controls it: index + 1 */
 	__u32 packets; /* requests seen */
 	__u32 held;    /* connections it controls */
@@ -235,6 +239,7 @@ struct wide_bucket {
 #define CTL_NOOUTPUT      0x4u /* no answer seen, so far or ever */
 #define CTL_DISPLACED     0x8u /* stands in neither of its two home buckets */
 #define CTL_TEMPLATE      0x10u /* a template, not a connection */
+#define CTL_NO_CPORT      0x20u /* the client's port is not known yet */
 #define CTL_BUSY_DEST     CTL_DEST_MASK /* being written by some CPU */
 
 /* One unit of time in the table is 2^24 ns, about 16.8 ms: a shift instead of
@@ -290,7 +295,9 @@ struct settings {
 	__u32 drop_rate;  /* every so many'th new flow is dropped; 0: none */
 	__u32 rules;	  /* of the classifier */
 	__u32 unprivileged; /* first port an FTP data connection may have */
-	__u32 lblc_expiration; /* seconds */
+	__u32 lblc_expiration;	/* seconds */
+	__u32 lblcr_expiration; /* seconds */
+	__u32 pad;
 	__u64 seed;
 	__u32 timeout[TIMEOUT_COUNT]; /* in ticks, by state number; UDP at 15 */
 	__u64 since;                  /* unix seconds when the table was made */
@@ -330,6 +337,7 @@ struct use {
 	__u64 displaced6;
 	__u64 displaced_wide;
 	__u64 throttle; /* new flows seen by drop_packet */
+	__u64 no_cport; /* connections whose client port is not known yet */
 };
 
 /* What Go asks of the sweeper, and what it answers. */

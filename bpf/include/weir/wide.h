@@ -16,9 +16,6 @@
  */
 #pragma once
 
-/* Persistence needed an entry and there was none. */
-#define NO_ROOM 0xffffffffu
-
 static __always_inline __u32 seconds_ticks(__u32 seconds)
 {
 	return ((__u64)seconds * 1000000000 + (1 << TICK_SHIFT) - 1) >> TICK_SHIFT;
@@ -117,6 +114,15 @@ static __always_inline int wide_find(const struct flow *f, struct conn *c)
 	return 0;
 }
 
+static __always_inline void no_cport_add(__u64 delta)
+{
+	__u32 zero = 0;
+	struct use *u = bpf_map_lookup_elem(&uses, &zero);
+
+	if (u)
+		__sync_fetch_and_add(&u->no_cport, delta);
+}
+
 static __always_inline void template_count(__u32 dest, __u64 delta)
 {
 	struct live *l = bpf_map_lookup_elem(&lives, &dest);
@@ -146,6 +152,8 @@ static __always_inline void wide_forget(__u64 word, __u32 parent)
 	else
 		mark_overload(ctl_dest(word), live_add(ctl_dest(word), -live_unit(ctl_state(word))), false);
 	release(parent);
+	if (word & CTL_NO_CPORT)
+		no_cport_add(-1ull);
 	if (!(word & CTL_DISPLACED))
 		return;
 	u = bpf_map_lookup_elem(&uses, &zero);

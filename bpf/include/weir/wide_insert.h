@@ -158,12 +158,12 @@ __noinline int wide_insert(const struct flow *f, struct conn *c)
 	e->packets = 1;
 	e->held = 0;
 	e->timeout = 0;
+	e->ftp = 0;
 	c->word |= p.flags;
 	c->where = IN_WIDE;
 	c->bucket = p.index / CONN_WAYS;
 	c->way = p.index % CONN_WAYS;
 	__sync_lock_test_and_set(&e->ctl, c->word);
 	mark_overload(ctl_dest(c->word), live_add(ctl_dest(c->word), live_unit(ctl_state(c->word))), true);
-	count_conn(ctl_dest(c->word));
 	return 1;
 }

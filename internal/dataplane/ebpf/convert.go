@@ -71,6 +71,7 @@ var schedulers = map[lvs.Scheduler]engineScheduler{
 	lvs.SED: engineSchedulerSCHED_SED, lvs.NQ: engineSchedulerSCHED_NQ,
 	lvs.FO: engineSchedulerSCHED_FO, lvs.OVF: engineSchedulerSCHED_OVF,
 	lvs.SH: engineSchedulerSCHED_SH, lvs.DH: engineSchedulerSCHED_DH, lvs.MH: engineSchedulerSCHED_MH,
+	lvs.LBLC: engineSchedulerSCHED_LBLC, lvs.LBLCR: engineSchedulerSCHED_LBLCR, lvs.TWOS: engineSchedulerSCHED_TWOS,
 }
 
 func lvsScheduler(s engineScheduler) lvs.Scheduler {
@@ -115,6 +116,7 @@ const (
 	serviceOnePacket = 1 << iota
 	serviceMark
 	serviceSIP
+	serviceCache
 )
 
 const (
@@ -176,6 +178,9 @@ func serviceEntry(s lvs.Service, set uint32) engineService {
 	if s.Persistence.Engine != "" {
 		e.Flags |= serviceSIP
 	}
+	if s.Scheduler == lvs.LBLC || s.Scheduler == lvs.LBLCR {
+		e.Flags |= serviceCache
+	}
 	return e
 }
 
@@ -214,8 +219,11 @@ func persistence(k lvs.ServiceKey, e engineService) (p lvs.Persistence) {
 // isWide tells whether the connections of a service need the wide table: a
 // destination and two ports do not tell all about them.
 func isWide(s lvs.Service) bool {
-	return s.Persistence.Timeout != 0 || s.Key.Mark != 0 || s.Key.Addr.Port() == 0
+	return s.Persistence.Timeout != 0 || s.Key.Mark != 0 || s.Key.Addr.Port() == 0 || isFTP(s.Key)
 }
+
+// isFTP tells whether the service is FTP's, whose control connections are read.
+func isFTP(k lvs.ServiceKey) bool { return k.Protocol == lvs.TCP && k.Addr.Port() == 21 }
 
 func lvsDestination(e engineDest, weight uint32) lvs.Destination {
 	return lvs.Destination{

@@ -141,18 +141,21 @@ type engineRule struct {
 type engineScheduler uint32
 
 const (
-	engineSchedulerSCHED_NONE engineScheduler = 0
-	engineSchedulerSCHED_RR   engineScheduler = 1
-	engineSchedulerSCHED_WRR  engineScheduler = 2
-	engineSchedulerSCHED_LC   engineScheduler = 3
-	engineSchedulerSCHED_WLC  engineScheduler = 4
-	engineSchedulerSCHED_SED  engineScheduler = 5
-	engineSchedulerSCHED_NQ   engineScheduler = 6
-	engineSchedulerSCHED_FO   engineScheduler = 7
-	engineSchedulerSCHED_OVF  engineScheduler = 8
-	engineSchedulerSCHED_SH   engineScheduler = 9
-	engineSchedulerSCHED_DH   engineScheduler = 10
-	engineSchedulerSCHED_MH   engineScheduler = 11
+	engineSchedulerSCHED_NONE  engineScheduler = 0
+	engineSchedulerSCHED_RR    engineScheduler = 1
+	engineSchedulerSCHED_WRR   engineScheduler = 2
+	engineSchedulerSCHED_LC    engineScheduler = 3
+	engineSchedulerSCHED_WLC   engineScheduler = 4
+	engineSchedulerSCHED_SED   engineScheduler = 5
+	engineSchedulerSCHED_NQ    engineScheduler = 6
+	engineSchedulerSCHED_FO    engineScheduler = 7
+	engineSchedulerSCHED_OVF   engineScheduler = 8
+	engineSchedulerSCHED_SH    engineScheduler = 9
+	engineSchedulerSCHED_DH    engineScheduler = 10
+	engineSchedulerSCHED_MH    engineScheduler = 11
+	engineSchedulerSCHED_LBLC  engineScheduler = 12
+	engineSchedulerSCHED_LBLCR engineScheduler = 13
+	engineSchedulerSCHED_TWOS  engineScheduler = 14
 )
 
 type engineService struct {
@@ -188,18 +191,20 @@ type engineSet struct {
 }
 
 type engineSettings struct {
-	_              structs.HostLayout
-	Layout         uint32
-	Have           uint32
-	Sys            uint32
-	ReuseMode      uint32
-	DropRate       uint32
-	Rules          uint32
-	Unprivileged   uint32
-	LblcExpiration uint32
-	Seed           uint64
-	Timeout        [16]uint32
-	Since          uint64
+	_               structs.HostLayout
+	Layout          uint32
+	Have            uint32
+	Sys             uint32
+	ReuseMode       uint32
+	DropRate        uint32
+	Rules           uint32
+	Unprivileged    uint32
+	LblcExpiration  uint32
+	LblcrExpiration uint32
+	Pad             uint32
+	Seed            uint64
+	Timeout         [16]uint32
+	Since           uint64
 }
 
 type engineSlot struct {
@@ -272,6 +277,7 @@ type engineUse struct {
 	Displaced6    uint64
 	DisplacedWide uint64
 	Throttle      uint64
+	NoCport       uint64
 }
 
 type engineVerdict uint32
@@ -311,7 +317,7 @@ type engineWide struct {
 	Vport    uint16
 	Dport    uint16
 	Protocol uint8
-	Pad      uint8
+	Ftp      uint8
 	Parent   uint32
 	Packets  uint32
 	Held     uint32
@@ -328,11 +334,14 @@ type engineWideBucket struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	engineMapCacheScratch = "cache_scratch"
+	engineMapCaches       = "caches"
 	engineMapConns4       = "conns4"
 	engineMapConns6       = "conns6"
 	engineMapDests        = "dests"
 	engineMapFilters      = "filters"
 	engineMapFrags        = "frags"
+	engineMapFtpTexts     = "ftp_texts"
 	engineMapHalf4        = "half4"
 	engineMapHalf6        = "half6"
 	engineMapIcmpBudgets  = "icmp_budgets"
@@ -353,6 +362,7 @@ const (
 	engineMapUses         = "uses"
 	engineMapVerdicts     = "verdicts"
 	engineMapWides        = "wides"
+	engineMapWorks        = "works"
 	engineProgWeirEgress  = "weir_egress"
 	engineProgWeirIngress = "weir_ingress"
 	engineProgWeirSweep   = "weir_sweep"
@@ -417,11 +427,14 @@ type engineProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type engineMapSpecs struct {
+	CacheScratch *ebpf.MapSpec `ebpf:"cache_scratch"`
+	Caches       *ebpf.MapSpec `ebpf:"caches"`
 	Conns4       *ebpf.MapSpec `ebpf:"conns4"`
 	Conns6       *ebpf.MapSpec `ebpf:"conns6"`
 	Dests        *ebpf.MapSpec `ebpf:"dests"`
 	Filters      *ebpf.MapSpec `ebpf:"filters"`
 	Frags        *ebpf.MapSpec `ebpf:"frags"`
+	FtpTexts     *ebpf.MapSpec `ebpf:"ftp_texts"`
 	Half4        *ebpf.MapSpec `ebpf:"half4"`
 	Half6        *ebpf.MapSpec `ebpf:"half6"`
 	IcmpBudgets  *ebpf.MapSpec `ebpf:"icmp_budgets"`
@@ -442,6 +455,7 @@ type engineMapSpecs struct {
 	Uses         *ebpf.MapSpec `ebpf:"uses"`
 	Verdicts     *ebpf.MapSpec `ebpf:"verdicts"`
 	Wides        *ebpf.MapSpec `ebpf:"wides"`
+	Works        *ebpf.MapSpec `ebpf:"works"`
 }
 
 // engineVariableSpecs contains global variables before they are loaded into the kernel.
@@ -476,11 +490,14 @@ func (o *engineObjects) Close() error {
 //
 // It can be passed to loadEngineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type engineMaps struct {
+	CacheScratch *ebpf.Map `ebpf:"cache_scratch"`
+	Caches       *ebpf.Map `ebpf:"caches"`
 	Conns4       *ebpf.Map `ebpf:"conns4"`
 	Conns6       *ebpf.Map `ebpf:"conns6"`
 	Dests        *ebpf.Map `ebpf:"dests"`
 	Filters      *ebpf.Map `ebpf:"filters"`
 	Frags        *ebpf.Map `ebpf:"frags"`
+	FtpTexts     *ebpf.Map `ebpf:"ftp_texts"`
 	Half4        *ebpf.Map `ebpf:"half4"`
 	Half6        *ebpf.Map `ebpf:"half6"`
 	IcmpBudgets  *ebpf.Map `ebpf:"icmp_budgets"`
@@ -501,15 +518,19 @@ type engineMaps struct {
 	Uses         *ebpf.Map `ebpf:"uses"`
 	Verdicts     *ebpf.Map `ebpf:"verdicts"`
 	Wides        *ebpf.Map `ebpf:"wides"`
+	Works        *ebpf.Map `ebpf:"works"`
 }
 
 func (m *engineMaps) Close() error {
 	return _EngineClose(
+		m.CacheScratch,
+		m.Caches,
 		m.Conns4,
 		m.Conns6,
 		m.Dests,
 		m.Filters,
 		m.Frags,
+		m.FtpTexts,
 		m.Half4,
 		m.Half6,
 		m.IcmpBudgets,
@@ -530,6 +551,7 @@ func (m *engineMaps) Close() error {
 		m.Uses,
 		m.Verdicts,
 		m.Wides,
+		m.Works,
 	)
 }
 

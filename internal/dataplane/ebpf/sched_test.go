@@ -206,3 +206,31 @@ func (r *rig) end(client netip.AddrPort) {
 	})
 	r.sweepAll()
 }
+
+// TestTwos: two are drawn by lot and the less loaded is taken, so nobody
+// usable stays far below its weight, and nobody else gets anything.
+func TestTwos(t *testing.T) {
+	r := newRig(t)
+	svc := tcpService(lvs.TWOS, lvs.Masquerade, 5)
+	for i := range svc.Destinations {
+		svc.Destinations[i].Weight = i // the first takes none
+	}
+	svc.Destinations[4].Upper = 3
+	r.reach(1500, false, svc)
+	r.put(svc)
+	for port := uint16(1024); port < 1324; port++ {
+		if f := r.ingress(segment(netip.AddrPortFrom(client.Addr(), port), vip, "S")); f.verdict != "forwarded" {
+			t.Fatalf("port %d: %q", port, f.verdict)
+		}
+	}
+	loads := r.loads(svc)
+	if loads[0].Active != 0 || loads[4].Active != 3 {
+		t.Errorf("quiesced has %d, full has %d", loads[0].Active, loads[4].Active)
+	}
+	for i := 1; i < 4; i++ {
+		// 297 connections for weights 1, 2, 3.
+		if fair := uint32(297 * i / 6); loads[i].Active < fair/2 || loads[i].Active > 2*fair {
+			t.Errorf("weight %d has %d connections, about %d would be fair", i, loads[i].Active, fair)
+		}
+	}
+}

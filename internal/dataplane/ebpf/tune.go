@@ -46,6 +46,7 @@ func tune(s *engineSettings, t lvs.Tuning) {
 	}
 	s.ReuseMode = uint32(t.Sysctls[lvs.ConnReuseMode])
 	s.LblcExpiration = uint32(t.Sysctls[lvs.LblcExpiration])
+	s.LblcrExpiration = uint32(t.Sysctls[lvs.LblcrExpiration])
 	s.Unprivileged = firstUnprivileged
 }
 
@@ -93,7 +94,7 @@ func (p *Plane) kinds() (have uint32) {
 			have |= haveMarks
 		case k.Addr.Port() == 0:
 			have |= haveAnyPort
-		case k.Addr.Port() == 21 && k.Protocol == lvs.TCP:
+		case isFTP(k):
 			have |= haveFTP
 		}
 	}
