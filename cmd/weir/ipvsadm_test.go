@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/weir-lb/weir/internal/cli"
 	"github.com/weir-lb/weir/internal/dialect"
@@ -216,5 +218,46 @@ func (b *bench) replay(t *testing.T, file string, x block) {
 	want := fmt.Sprintf("%s[stderr]\n%s[exit %s]\n", x.stdout, x.stderr, x.status)
 	if got != want {
 		t.Errorf("%s.txt:%d: %s\ngot:\n%swant:\n%s", file, x.line, x.command, got, want)
+	}
+}
+
+// TestManyServices: ten thousand services are restored and saved as they were,
+// and a thousand callers at once all take effect.
+func TestManyServices(t *testing.T) {
+	var rules strings.Builder
+	for i := range 10_000 {
+		vip := fmt.Sprintf("10.%d.%d.1:80", i/250, i%250)
+		fmt.Fprintf(&rules, "-A -t %s -s wlc\n-a -t %s -r 10.200.0.1:8080 -m -w 3\n-a -t %s -r 10.200.0.2:8080 -m -w 3\n", vip, vip, vip)
+	}
+	b := newBench(t, "services: []\n")
+	b.start()
+	began := time.Now()
+	if out, errs, code := b.speak(rules.String(), "ipvsadm-restore"); out+errs != "" || code != 0 {
+		t.Fatalf("%d: %.200s%.200s", code, out, errs)
+	}
+	saved, _, _ := b.speak("", "ipvsadm-save", "-n")
+	if saved != rules.String() {
+		t.Error("what is saved differs from what was restored")
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("%s, which is 2 s without a race detector and with the machine to itself", took)
+	}
+	b.speak("", "ipvsadm", "-C")
+	b.speak("", "ipvsadm", "-A", "-t", "192.0.2.1:80")
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			at := fmt.Sprintf("10.0.%d.%d", i/250, 1+i%250)
+			if out, errs, code := b.speak("", "ipvsadm", "-a", "-t", "192.0.2.1:80", "-r", at); out+errs != "" || code != 0 {
+				t.Errorf("%s: %d: %s%s", at, code, out, errs)
+			}
+		})
+	}
+	wg.Wait()
+	if saved, _, _ = b.speak("", "ipvsadm", "-Sn"); strings.Count(saved, "-a ") != 1000 {
+		t.Errorf("%d of 1000 destinations", strings.Count(saved, "-a "))
+	}
+	if err := b.end(); err != nil {
+		t.Error(err)
 	}
 }

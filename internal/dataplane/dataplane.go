@@ -56,6 +56,12 @@ type Dataplane interface {
 	Reach(ctx context.Context, n lvs.Network) error
 }
 
+// A Batcher does many changes at once cheaper than one by one. While change
+// runs, its Puts and Drops may take effect later, at the end of Batch at last.
+type Batcher interface {
+	Batch(change func()) error
+}
+
 // An Observer reads what a data plane counts and remembers.
 type Observer interface {
 	// Totals reads every counter.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-lb/weir/internal/config"
+	"github.com/weir-lb/weir/internal/dataplane"
 	"github.com/weir-lb/weir/internal/lvs"
 	"github.com/weir-lb/weir/internal/plan"
 )
@@ -261,9 +262,23 @@ func (m *mind) applyTuning(ctx context.Context) error {
 // others from changing. After a refusal the book is opened anew, since nobody
 // knows how much of the step was done.
 func (m *mind) applyTable(ctx context.Context) error {
+	steps := plan.Diff(m.installed, m.wanted)
+	b, batches := m.d.o.Plane.(dataplane.Batcher)
+	if !batches || len(steps) < 2 {
+		return m.doAll(ctx, steps)
+	}
+	var done error
+	if err := b.Batch(func() { done = m.doAll(ctx, steps) }); err != nil {
+		m.read = false
+		m.blind = fmt.Errorf("finish %s: %w", changes(len(steps)), err)
+	}
+	return errors.Join(done, m.blind)
+}
+
+func (m *mind) doAll(ctx context.Context, steps []plan.Step) error {
 	var errs []error
 	var done []plan.Step
-	for _, s := range plan.Diff(m.installed, m.wanted) {
+	for _, s := range steps {
 		if err := m.do(ctx, s); err != nil {
 			errs = append(errs, err)
 			if m.refused == nil {
@@ -275,7 +290,7 @@ func (m *mind) applyTable(ctx context.Context) error {
 		}
 		m.steps++
 		done = append(done, s)
-		m.d.log.Debug("table changed", "service", s.Service.Key.String(), "step", s.String())
+		m.d.log.Debug("table changed", "service", s.Service.Key, "step", s)
 	}
 	m.installed = plan.After(m.installed, done)
 	return errors.Join(errs...)

@@ -55,6 +55,26 @@ var promises = []struct {
 		p.still(func() { p.drop(v4) })
 		p.want()
 	}},
+	{"many at once", func(p probe) {
+		b, ok := p.Dataplane.(dataplane.Batcher)
+		if !ok {
+			return // it has no cheaper way
+		}
+		p.put(service(v6, 1))
+		if err := b.Batch(func() {
+			for range 3 { // a service that is dropped and made again, too
+				p.put(service(v4, 1, 2))
+				p.drop(v4)
+			}
+			p.put(service(v4, 2, 3))
+			p.drop(v6)
+		}); err != nil {
+			p.t.Errorf("batch: %v", err)
+		}
+		p.want(service(v4, 2, 3))
+		p.put(service(v6, 4))
+		p.want(service(v4, 2, 3), service(v6, 4))
+	}},
 	{"list order is kept", func(p probe) {
 		p.put(service(v4, 3, 1, 2))
 		p.want(service(v4, 3, 1, 2))

@@ -32,9 +32,11 @@ type Plane struct {
 	// readers and the sweeper are others.
 	mu    sync.Mutex
 	table table
-	paths map[netip.Addr]lvs.Path
-	hops  hops
-	bits  engineFilter
+	// batching says that more changes come: what depends on all services waits.
+	batching bool
+	paths    map[netip.Addr]lvs.Path
+	hops     hops
+	bits     engineFilter
 	// base is what destinations counted before their numbers were freed.
 	base  map[lvs.ServiceKey]lvs.Counters
 	links map[int]lvs.Link

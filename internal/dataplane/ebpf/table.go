@@ -2,7 +2,6 @@ package ebpf
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -47,6 +46,7 @@ type table struct {
 	// orphans are the destinations of services that were dropped.
 	orphans map[lvs.ServiceKey][]*dest
 	retired []retired
+	resting []resting
 
 	serviceIDs *numbers
 	destIDs    *numbers
@@ -77,7 +77,7 @@ func (p *Plane) Put(_ context.Context, s lvs.Service) error {
 	if err := p.put(e, s.Clone()); err != nil {
 		return fmt.Errorf("put %s: %w", s.Key, err)
 	}
-	return p.refilter()
+	return p.settle()
 }
 
 func supported(s lvs.Service) error {
@@ -104,7 +104,7 @@ func supported(s lvs.Service) error {
 func (p *Plane) put(e *entry, s lvs.Service) error {
 	fresh := e == nil
 	if fresh {
-		id, err := p.table.serviceIDs.take()
+		id, err := p.takeService()
 		if err != nil {
 			return fmt.Errorf("no room for another service: %w", err)
 		}
@@ -140,7 +140,7 @@ func (p *Plane) put(e *entry, s lvs.Service) error {
 	p.retire(e.slots)
 	e.set, e.slots, e.svc, e.flipped = next, run, s, time.Now()
 	p.table.services[s.Key] = e
-	return errors.Join(p.markGone(gone, s), p.retune())
+	return p.markGone(gone, s)
 }
 
 // startCounting makes a new service count from zero, as in IPVS, though
@@ -343,18 +343,14 @@ func (p *Plane) Drop(_ context.Context, k lvs.ServiceKey) error {
 	}
 	delete(p.table.services, k)
 	p.retire(e.slots)
-	// The next service with this number must not meet packets in its sets.
-	if time.Since(e.flipped) < graceless {
-		p.wait()
-	}
-	p.table.serviceIDs.give(e.id)
+	p.table.resting = append(p.table.resting, resting{e.id, time.Now()})
 	if err := p.markGone(e.svc, lvs.Service{}); err != nil {
 		return fmt.Errorf("drop %s: %w", k, err)
 	}
 	for _, d := range e.svc.Destinations {
 		p.table.orphans[k] = append(p.table.orphans[k], p.table.dests[destKey{k, d.Addr}])
 	}
-	return errors.Join(p.retune(), p.refilter())
+	return p.settle()
 }
 
 // Installed implements dataplane.Dataplane.
