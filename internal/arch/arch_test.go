@@ -60,6 +60,7 @@ var arrows = map[string][]string{
 	"internal/dataplane/dataplanetest": {"dataplane", "lvs"},
 	"internal/guest":                   nil,
 	"internal/conformance":             {"dataplane/ebpf", "guest", "lab", "lvs"},
+	"internal/peers":                   nil,
 	"internal/arch":                    nil,
 	"cmd/weir":                         {"*"},
 }
