@@ -112,7 +112,7 @@ func (h handlers) services(ctx context.Context, q *serviceQuery) (*body[[]client
 	snap := h.o.Director.Snapshot()
 	only, err := lvs.ServiceKey{}, error(nil)
 	if q.Service != "" {
-		if only, err = (named{Service: q.Service}).key(); err != nil {
+		if only, err = (Named{Service: q.Service}).key(); err != nil {
 			return nil, err
 		}
 	}

@@ -41,13 +41,14 @@ func created(op *huma.Operation) { op.DefaultStatus = http.StatusCreated }
 
 func large(op *huma.Operation) { op.MaxBodyBytes = mostBytes }
 
-// A named is a service named in the path.
-type named struct {
+// Named is a service that stands in the path. It is exported for huma, which
+// fills it.
+type Named struct {
 	Service string `path:"service" example:"tcp:192.0.2.1:80" doc:"protocol, address and port; or fwm:7"`
 	IfMatch string `header:"If-Match" doc:"refuse unless the service has this tag"`
 }
 
-func (n named) key() (lvs.ServiceKey, error) {
+func (n Named) key() (lvs.ServiceKey, error) {
 	k, err := lvs.ParseServiceKey(n.Service)
 	if err != nil {
 		return k, huma.Error422UnprocessableEntity(err.Error())
@@ -56,15 +57,15 @@ func (n named) key() (lvs.ServiceKey, error) {
 }
 
 // match is the tag without the quotes of an entity tag.
-func (n named) match() string { return strings.Trim(n.IfMatch, `"`) }
+func (n Named) match() string { return strings.Trim(n.IfMatch, `"`) }
 
-// A placed is a destination named in the path.
-type placed struct {
-	named
+// Placed is a destination that stands in the path.
+type Placed struct {
+	Named
 	Destination string `path:"destination" example:"10.0.0.1:80"`
 }
 
-func (p placed) change(kind lvs.ChangeKind) (lvs.Change, error) {
+func (p Placed) change(kind lvs.ChangeKind) (lvs.Change, error) {
 	k, err := p.key()
 	if err != nil {
 		return lvs.Change{}, err
@@ -129,7 +130,7 @@ func (h handlers) show(ctx context.Context, k lvs.ServiceKey) (*tagged[client.Se
 	return &tagged[client.Service]{`"` + s.Tag + `"`, s}, nil
 }
 
-func (h handlers) service(ctx context.Context, q *struct{ named }) (*tagged[client.Service], error) {
+func (h handlers) service(ctx context.Context, q *struct{ Named }) (*tagged[client.Service], error) {
 	k, err := q.key()
 	if err != nil {
 		return nil, err
@@ -146,7 +147,7 @@ func (h handlers) addService(ctx context.Context, q *struct{ Body client.Service
 }
 
 func (h handlers) editService(ctx context.Context, q *struct {
-	named
+	Named
 	Body client.ServiceSpec
 }) (*tagged[client.Service], error) {
 	k, err := q.key()
@@ -163,7 +164,7 @@ func (h handlers) editService(ctx context.Context, q *struct {
 	return h.one(ctx, lvs.Change{Kind: lvs.EditService, Service: s, Match: q.match()})
 }
 
-func (h handlers) deleteService(ctx context.Context, q *struct{ named }) (*struct{}, error) {
+func (h handlers) deleteService(ctx context.Context, q *struct{ Named }) (*struct{}, error) {
 	k, err := q.key()
 	if err != nil {
 		return nil, err
@@ -172,7 +173,7 @@ func (h handlers) deleteService(ctx context.Context, q *struct{ named }) (*struc
 }
 
 func (h handlers) addDestination(ctx context.Context, q *struct {
-	named
+	Named
 	Body client.DestinationSpec
 }) (*tagged[client.Service], error) {
 	k, err := q.key()
@@ -187,7 +188,7 @@ func (h handlers) addDestination(ctx context.Context, q *struct {
 }
 
 func (h handlers) editDestination(ctx context.Context, q *struct {
-	placed
+	Placed
 	Body client.DestinationSpec
 }) (*tagged[client.Service], error) {
 	c, err := q.change(lvs.EditDestination)
@@ -205,7 +206,7 @@ func (h handlers) editDestination(ctx context.Context, q *struct {
 	return h.one(ctx, c)
 }
 
-func (h handlers) deleteDestination(ctx context.Context, q *struct{ placed }) (*struct{}, error) {
+func (h handlers) deleteDestination(ctx context.Context, q *struct{ Placed }) (*struct{}, error) {
 	c, err := q.change(lvs.DeleteDestination)
 	if err != nil {
 		return nil, err
@@ -214,7 +215,7 @@ func (h handlers) deleteDestination(ctx context.Context, q *struct{ placed }) (*
 }
 
 func (h handlers) order(ctx context.Context, q *struct {
-	placed
+	Placed
 	Body client.OrderSpec
 }) (*tagged[client.Service], error) {
 	c, err := q.change(lvs.OrderWeight)
@@ -228,7 +229,7 @@ func (h handlers) order(ctx context.Context, q *struct {
 	return h.one(ctx, c)
 }
 
-func (h handlers) revoke(ctx context.Context, q *struct{ placed }) (*tagged[client.Service], error) {
+func (h handlers) revoke(ctx context.Context, q *struct{ Placed }) (*tagged[client.Service], error) {
 	c, err := q.change(lvs.RevokeOrder)
 	if err != nil {
 		return nil, err

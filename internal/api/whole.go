@@ -34,7 +34,7 @@ func (h handlers) replaceTable(ctx context.Context, q *struct {
 	if len(errs) > 0 {
 		return nil, huma.Error422UnprocessableEntity("the table was not changed", errs...)
 	}
-	c := lvs.Change{Kind: lvs.ReplaceTable, Table: table, Match: named{IfMatch: q.IfMatch}.match()}
+	c := lvs.Change{Kind: lvs.ReplaceTable, Table: table, Match: Named{IfMatch: q.IfMatch}.match()}
 	if err := h.make(ctx, c); err != nil {
 		return nil, err
 	}
@@ -69,11 +69,11 @@ func (h handlers) zero(ctx context.Context, q *struct {
 	var k *lvs.ServiceKey
 	name := "all"
 	if q.Service != "" {
-		named, err := named{Service: q.Service}.key()
+		only, err := Named{Service: q.Service}.key()
 		if err != nil {
 			return nil, err
 		}
-		k, name = &named, named.String()
+		k, name = &only, only.String()
 	}
 	if err := h.o.Zero(ctx, k); err != nil {
 		if errors.Is(err, lvs.ErrNoService) {

@@ -104,10 +104,25 @@ func (c *command) serviceTable(ss []client.Service) error {
 				weight, method = "-", "out"
 			}
 			t.row("  -> "+d.Destination, method, weight, amount(uint64(d.Active)), amount(uint64(d.Inactive)),
-				amount(d.Counters.Connections), amount(d.Counters.InBytes), amount(d.Counters.OutBytes), d.Health, d.Why)
+				amount(d.Counters.Connections), amount(d.Counters.InBytes), amount(d.Counters.OutBytes), d.Health, why(d))
 		}
 	}
 	return t.print(c.Stdout)
+}
+
+// why is why a real server stands as it does: an order first.
+func why(d client.Destination) string {
+	if d.Order == nil {
+		return d.Why
+	}
+	text := fmt.Sprintf("ordered weight %d", d.Order.Weight)
+	if d.Order.Weight == 0 {
+		text = "quiesced by order"
+	}
+	if d.Why != "" {
+		text += "; " + d.Why
+	}
+	return text
 }
 
 // serviceName is a service as its listing begins: "TCP 192.0.2.1:80".
