@@ -81,30 +81,36 @@ func entriesOf(ss []client.Service, err error) ([]ipvsadm.Entry, error) {
 	return out, nil
 }
 
-// listConnections asks for one page after the other.
 func (s *speaker) listConnections(ctx context.Context, c ipvsadm.Command) int {
-	q := client.ConnectionQuery{Limit: client.MaxLimit}
-	for first := true; ; first = false {
-		page, err := s.weir.Connections(ctx, q)
-		if err != nil {
-			return s.outcome(c, err)
-		}
+	title := ipvsadm.ConnectionTitle(c.Show) // printed once there is an answer
+	err := everyConnection(ctx, s.weir, func(page []client.Connection) error {
 		var b strings.Builder
-		if first {
-			b.WriteString(ipvsadm.ConnectionTitle(c.Show))
-		}
-		for _, x := range page.Connections {
+		b.WriteString(title)
+		title = ""
+		for _, x := range page {
 			n, err := connectionOf(x)
 			if err != nil {
-				return s.outcome(c, err)
+				return err
 			}
 			b.WriteString(n.Line(c.Show, s.names))
 		}
-		if _, err := io.WriteString(s.Stdout, b.String()); err != nil {
-			return s.print("", err)
+		_, err := io.WriteString(s.Stdout, b.String())
+		return err
+	})
+	return s.outcome(c, err)
+}
+
+// everyConnection shows all connections, one page after the other. There is
+// at least one page.
+func everyConnection(ctx context.Context, weir *client.Client, show func([]client.Connection) error) error {
+	q := client.ConnectionQuery{Limit: client.MaxLimit}
+	for {
+		page, err := weir.Connections(ctx, q)
+		if err != nil {
+			return err
 		}
-		if !page.More {
-			return Good
+		if err := show(page.Connections); err != nil || !page.More {
+			return err
 		}
 		q.Cursor = page.Next
 	}
