@@ -16,6 +16,7 @@
 #include "weir/request.h"
 #include "weir/reply.h"
 #include "weir/related.h"
+#include "weir/stray.h"
 #include "weir/sweep.h"
 
 /* No stage decided where the packet goes: its verdict says whether it passes. */
@@ -63,6 +64,8 @@ static __always_inline int arrive(struct packet *p, __be16 ethertype, int *actio
 	/* Answers first, as IPVS has it: a real server may be a client too. */
 	if (watched(&p->saddr)) {
 		v = reply(p, action);
+		if (v == V_NOT_OURS && have(HAVE_STRAYS))
+			v = xdp ? V_DEFERRED : stray(p, action);
 		if (v != V_NOT_OURS)
 			return v;
 	}
@@ -88,7 +91,7 @@ static __always_inline int leave(struct packet *p, __be16 ethertype, int *action
 static __always_inline bool passes(__u32 v)
 {
 	return v <= V_DEFERRED || v == V_LOCAL || v == V_REPLIED_LOCAL || v == V_ICMP_FORWARDED ||
-	       v == V_FRAGMENT_LOST;
+	       v == V_FRAGMENT_LOST || v == V_BYPASSED;
 }
 
 static __always_inline int settle(const struct packet *p, __u32 v, int action)

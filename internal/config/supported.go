@@ -24,9 +24,5 @@ func supportedService(s *Service, ps *Problems) bool {
 		ps.Warnf(s.Place, "SCTP is not carried out yet; virtual service %s is left out", s.Key)
 		return false
 	}
-	if s.Persistence.Engine != "" {
-		ps.Warnf(s.Place, "persistence engine %s is not carried out yet; virtual service %s tells clients apart by their addresses only", s.Persistence.Engine, s.Key)
-		s.Persistence.Engine = ""
-	}
 	return true
 }

@@ -128,7 +128,6 @@ func TestSupported(t *testing.T) {
 		{"mark", func(s *config.Service, _ *config.Real) { s.Key = lvs.ServiceKey{Mark: 3, Family: lvs.IPv4} }, "", 1},
 		{"SCTP", func(s *config.Service, _ *config.Real) { s.Key.Protocol = lvs.SCTP }, "f:1: warning: SCTP", 0},
 		{"port 0", func(s *config.Service, _ *config.Real) { s.Key.Addr = netip.MustParseAddrPort("192.0.2.1:0") }, "", 1},
-		{"persistence engine", func(s *config.Service, _ *config.Real) { s.Persistence.Timeout, s.Persistence.Engine = 5, "sip" }, "f:1: warning: persistence engine sip", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wish, s, r := valid()
@@ -143,7 +142,7 @@ func TestSupported(t *testing.T) {
 				t.Errorf("%d services are left", len(cut.Services))
 			}
 			for _, s := range cut.Services {
-				if s.Scheduler != lvs.WLC || s.SchedFlags != 0 || s.Persistence.Engine != "" {
+				if s.Scheduler != lvs.WLC || s.SchedFlags != 0 {
 					t.Errorf("not cut: %+v", s)
 				}
 			}

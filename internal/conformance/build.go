@@ -101,7 +101,8 @@ func (pkt Packet) transport() []byte {
 	default:
 		b, check = pkt.icmp(), 2
 	}
-	for i := range pkt.Data {
+	b = append(b, pkt.Text...)
+	for i := range pkt.Data - len(pkt.Text) {
 		b = append(b, 'a'+byte(i%26))
 	}
 	c := ^sum(pkt.pseudo(len(b)), b)

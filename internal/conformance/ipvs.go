@@ -125,10 +125,18 @@ func (v *ipvs) connections() (out []Connection, err error) {
 			return nil, fmt.Errorf("ip_vs_conn: %q", line)
 		}
 		out = append(out, Connection{Left: left, What: fmt.Sprintf("%s %s %s %s %s", f[0],
-			v.pair(f[1], f[2]), v.pair(f[3], f[4]), v.pair(f[5], f[6]), f[7])})
+			v.pair(f[1], f[2]), v.pair(f[3], f[4]), v.pair(f[5], f[6]), f[7]) + call(f)})
 	}
 	slices.SortFunc(out, func(a, b Connection) int { return strings.Compare(a.What, b.What) })
 	return out, nil
+}
+
+// call is the Call-ID behind a template of the SIP engine.
+func call(f []string) string {
+	if len(f) < 11 {
+		return ""
+	}
+	return " " + f[10]
 }
 
 // pair names an address and a port in hexadecimal.

@@ -13,8 +13,9 @@ type Packet struct {
 	At       string // wire it arrives on: client, rs1 …
 	Src, Dst netip.AddrPort
 	Protocol uint8
-	Flags    uint8 // TCP's
-	Data     int   // bytes after the transport header
+	Flags    uint8  // TCP's
+	Data     int    // bytes after the transport header
+	Text     string // … or this; Data is its length
 	TTL      uint8
 	TOS      uint8
 	ID       uint32
@@ -147,6 +148,16 @@ func (pkt *Packet) word(w string) error {
 		return nil
 	}
 	key, value, ok := strings.Cut(w, "=")
+	if ok && (key == "call" || key == "text") {
+		pkt.Text = value
+		if key == "call" {
+			pkt.Text = "INVITE sip:a@b SIP/2.0\r\nVia: x\r\n" + value + "\r\nTo: y\r\n\r\n"
+		}
+		// A word holds no blank and no end of line.
+		pkt.Text = strings.NewReplacer("_", " ", "\\r", "\r", "\\n", "\n").Replace(pkt.Text)
+		pkt.Data = len(pkt.Text)
+		return nil
+	}
 	n, err := strconv.Atoi(value)
 	if !ok || err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("a packet knows no word %q", w)

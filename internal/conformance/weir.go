@@ -124,10 +124,17 @@ func (e *engine) connections() (out []Connection, err error) {
 			continue // left by an earlier scenario
 		}
 		out = append(out, Connection{Left: int(c.Expires.Seconds()), What: fmt.Sprintf("%s %s %s %s %s", strings.ToUpper(c.Protocol.String()),
-			p.nameport(c.Client), p.nameport(c.Virtual), p.nameport(c.Destination), c.StateName())})
+			p.nameport(c.Client), p.nameport(c.Virtual), p.nameport(c.Destination), c.StateName()) + callOf(c)})
 	}
 	slices.SortFunc(out, func(a, b Connection) int { return strings.Compare(a.What, b.What) })
 	return out, nil
+}
+
+func callOf(c lvs.Connection) string {
+	if c.Call == "" {
+		return ""
+	}
+	return " " + c.Call
 }
 
 // each lists the services with a line for each destination, as they stand in

@@ -77,6 +77,7 @@ type Connection struct {
 	// Client is masked and has no port; for a firewall-mark service Protocol
 	// is zero and Virtual's address is the mark.
 	Template bool
+	Call     string // of a template of the SIP engine: the Call-ID it is for
 }
 
 // A ConnectionFilter picks connections. Zero fields match everything.

@@ -48,6 +48,15 @@ const volatile bool xdp = false;
 		v_;                                                                     \
 	})
 
+/* A length from 1 to `most`, a power of two, which it is known to be, in a form
+ * the verifier of Linux 6.1 believes. */
+#define believed(len, most)                        \
+	({                                         \
+		__u64 l_ = (len) - 1;              \
+		barrier_var(l_);                   \
+		(__u32)((l_ & ((most) - 1)) + 1);  \
+	})
+
 /*
  * Hides a number from the verifier. Before Linux 6.7 it reads the callback of
  * bpf_loop only once, takes what the context holds before the first turn for

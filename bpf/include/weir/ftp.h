@@ -51,8 +51,7 @@ static __noinline __u32 ftp_read(const struct packet *p)
 		return 0;
 	__builtin_memset(t->was, 0, sizeof(t->was));
 	t->len = len;
-	barrier_var(len);
-	if (len - 1 >= FTP_TEXT || bpf_skb_load_bytes(p->ctx, at, t->was, len))
+	if (bpf_skb_load_bytes(p->ctx, at, t->was, believed(len, FTP_TEXT)))
 		return 0;
 	return len;
 }
@@ -159,11 +158,10 @@ static __noinline bool ftp_store(struct packet *p)
 	struct ftp_text *t = ftp_text();
 	__s64 change;
 
-	if (!t)
+	if (!t || !len || len > FTP_TEXT)
 		return false;
 	change = bpf_csum_diff((__be32 *)t->was, sizeof(t->was), (__be32 *)t->is, sizeof(t->is), 0);
-	barrier_var(len);
-	if (change < 0 || len - 1 >= FTP_TEXT || bpf_skb_store_bytes(p->ctx, at, t->is, len, 0))
+	if (change < 0 || bpf_skb_store_bytes(p->ctx, at, t->is, believed(len, FTP_TEXT), 0))
 		return false;
 	return !bpf_l4_csum_replace(p->ctx, p->l4 + 16, 0, csum_fold(change), 0);
 }

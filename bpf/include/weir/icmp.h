@@ -111,7 +111,7 @@ static __always_inline bool error_head4(struct packet *p, int kind, __u32 mtu, _
 	e->ip.frag = bpf_htons(IP_DF);
 	e->ip.ttl = 64;
 	e->ip.protocol = IPPROTO_ICMP;
-	e->ip.saddr = p->daddr.w[3];
+	e->ip.saddr = p->self ? p->self->w[3] : p->daddr.w[3];
 	e->ip.daddr = p->saddr.w[3];
 	icmp4_word(&e->icmp, kind, mtu);
 	e->icmp.check = ~csum_fold(sum + e->icmp.mtu + bpf_htons((__u16)e->icmp.type << 8 | e->icmp.code));
@@ -133,11 +133,11 @@ static __always_inline bool error_head6(struct packet *p, int kind, __u32 mtu, _
 	e->ip.payload = bpf_htons(sizeof(e->icmp) + quote);
 	e->ip.next = IPPROTO_ICMPV6;
 	e->ip.hops = 64;
-	e->ip.saddr = p->daddr;
+	e->ip.saddr = p->self ? *p->self : p->daddr;
 	e->ip.daddr = p->saddr;
 	icmp6_word(&e->icmp, kind, mtu);
 	for (int i = 0; i < 4; i++)
-		sum += (__u64)p->saddr.w[i] + p->daddr.w[i];
+		sum += (__u64)p->saddr.w[i] + e->ip.saddr.w[i];
 	sum += e->ip.payload + bpf_htons(IPPROTO_ICMPV6) + e->icmp.word + e->icmp.mtu;
 	e->icmp.check = ~csum_fold(sum + bpf_htons((__u16)e->icmp.type << 8 | e->icmp.code));
 	return true;

@@ -56,6 +56,16 @@ struct {
 	__type(value, struct frag);
 } frags SEC(".maps");
 
+/* Masqueraded real servers by address, port and protocol: which destination
+ * they are. Filled only while something is to be done about their stray packets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct service_key);
+	__type(value, __u32);
+} reals SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

@@ -34,6 +34,7 @@ struct packet {
 	__be32 frag_id;
 	struct addr saddr;
 	struct addr daddr;
+	const struct addr *self; /* the director, in an error about it; NULL: the address it was sent to */
 };
 
 struct iphdr4 {

@@ -86,7 +86,11 @@ static __always_inline int nobody(const struct packet *p, const struct service *
 	trace(STEP_NONE_LEFT, 0, 0);
 	if (s->port == bpf_htons(21) && p->dport != bpf_htons(21))
 		return V_NO_SERVICE;
-	return xdp ? V_DEFERRED : V_NO_DESTINATION;
+	if (xdp)
+		return V_DEFERRED;
+	if (s->flags & SERVICE_MARK && sys_on(SYS_CACHE_BYPASS) && reachable(p, &p->daddr))
+		return V_BYPASSED;
+	return V_NO_DESTINATION;
 }
 
 /* The destination for a new connection, with its template if the service is
@@ -132,6 +136,8 @@ static __always_inline int open_conn(const struct packet *p, struct flow *f, str
 		return V_NOT_OPENING;
 	if (throttled())
 		return V_THROTTLED;
+	if (s->flags & SERVICE_SIP && s->persistence && !(sip_read(p) && sip_call()))
+		return V_NO_CALL_ID;
 	c->parent = 0;
 	id = choose(p, f, service, s, c);
 	d = id ? bpf_map_lookup_elem(&dests, &id) : NULL;

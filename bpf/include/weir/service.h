@@ -8,6 +8,15 @@
 #include "filter.h"
 #include "trace.h"
 
+/* Is there such a kind of service? */
+static __always_inline bool have(__u32 kind)
+{
+	__u32 zero = 0;
+	struct settings *set = bpf_map_lookup_elem(&setting, &zero);
+
+	return set && set->have & kind;
+}
+
 static __always_inline __u32 service_at(const struct service_key *key)
 {
 	__u32 *id = bpf_map_lookup_elem(&service_ids, key);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "sched.h"
+#include "sip.h"
 #include "state.h"
 #include "wide_insert.h"
 
@@ -17,6 +18,7 @@ struct template_key {
 	__u8 protocol;
 	__u8 pad;
 	__u32 now;
+	__u64 call; /* of the SIP engine, else 0 */
 };
 
 /* Where a key is put together: the stack of a program is 512 bytes, all its
@@ -33,6 +35,7 @@ struct {
 
 static __always_inline void template_key_make(struct template_key *k, const struct flow *f, const struct service *s)
 {
+	struct sip_text *t = sip_text();
 	__u64 h = hash_seed;
 
 	client_of(&k->client, f);
@@ -45,10 +48,17 @@ static __always_inline void template_key_make(struct template_key *k, const stru
 	k->protocol = s->flags & SERVICE_MARK ? 0 : f->protocol;
 	/* … and FTP's data connections follow its control connection. */
 	k->vport = s->port == bpf_htons(21) ? 0 : s->port;
+	k->call = s->flags & SERVICE_SIP && t ? t->hash : 0;
+	h = mix(h ^ k->call);
 	h = mix(h ^ k->client.w[0] ^ (__u64)k->client.w[1] << 32);
 	h = mix(h ^ k->client.w[2] ^ (__u64)k->client.w[3] << 32);
 	h = mix(h ^ k->vaddr.w[0] ^ k->vaddr.w[1] ^ k->vaddr.w[2] ^ (__u64)k->vaddr.w[3] << 32);
 	k->hash = mix(h ^ k->vport ^ (__u64)k->protocol << 16);
+}
+
+static __always_inline __u64 template_call(const struct wide *t)
+{
+	return t->parent | (__u64)t->packets << 32;
 }
 
 static __always_inline bool template_in(const struct template_key *k, __u32 nth, __u32 *index)
@@ -66,7 +76,7 @@ static __always_inline bool template_in(const struct template_key *k, __u32 nth,
 			continue;
 		if (e->vport != k->vport || e->protocol != k->protocol || e->dport == PORT_NOWHERE)
 			continue;
-		if (!same_addr(&e->client, &k->client) || !same_addr(&e->vaddr, &k->vaddr))
+		if (!same_addr(&e->client, &k->client) || !same_addr(&e->vaddr, &k->vaddr) || template_call(e) != k->call)
 			continue;
 		*index += i;
 		return true;
@@ -113,8 +123,8 @@ __noinline __u32 template_insert(const struct template_key *k, __u32 dest, __be1
 	e->vport = k->vport;
 	e->dport = dport;
 	e->protocol = k->protocol;
-	e->parent = 0;
-	e->packets = 0;
+	e->parent = k->call;
+	e->packets = k->call >> 32;
 	e->held = 0;
 	e->timeout = timeout;
 	template_count(dest, 1);
@@ -202,5 +212,7 @@ __noinline int template_make(const struct flow *f, __u32 service, __u32 dest, __
 	if (!t || !template_hold(t, f->now))
 		return 0;
 	*parent = at;
+	if (s->flags & SERVICE_SIP)
+		sip_remember();
 	return 1;
 }

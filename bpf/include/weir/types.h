@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 9
+#define WEIR_LAYOUT 10
 
 struct addr {
 	__be32 w[4];
@@ -220,7 +220,7 @@ struct wide {
 	__u8 protocol;
 	__u8 ftp;      /* of a control connection: what the client asked for last (ftp.h) */
 	__u32 parent;  /* the template or connection that controls it: index + 1 */
-	__u32 packets; /* requests seen */
+	__u32 packets; /* requests seen; of a template both are the SIP engine's number of its call */
 	__u32 held;    /* connections it controls */
 	__u32 timeout; /* of a template, in ticks */
 	__u64 ctl;
@@ -274,6 +274,7 @@ struct frag {
 #define HAVE_MARKS    0x1
 #define HAVE_ANY_PORT 0x2
 #define HAVE_FTP      0x4
+#define HAVE_STRAYS   0x8 /* something is done about servers' packets that belong to nothing */
 
 /* The settings net.ipv4.vs.* has as switches. */
 #define SYS_EXPIRE_NODEST     0x001

@@ -33,5 +33,8 @@ enum verdict {
 	V_ICMP_LIMITED = 20,   /* would have been answered, but too many were */
 	V_HELPER = 21,	       /* the kernel refused to change the packet */
 	V_THROTTLED = 22,      /* drop_packet: too much is asked for */
-	V_COUNT = 23,
+	V_NO_CALL_ID = 23,     /* SIP's engine found no Call-ID to go by */
+	V_BYPASSED = 24,       /* cache_bypass: nobody serves the mark, so it goes where it was sent */
+	V_STRAY = 25,	       /* nat_icmp_send: a real server's packet that belongs to nothing */
+	V_COUNT = 26,
 };

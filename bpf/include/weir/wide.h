@@ -147,11 +147,12 @@ static __always_inline void wide_forget(__u64 word, __u32 parent)
 	__u32 zero = 0;
 	struct use *u;
 
-	if (word & CTL_TEMPLATE)
+	if (word & CTL_TEMPLATE) {
 		template_count(ctl_dest(word), -1ull);
-	else
+	} else {
 		mark_overload(ctl_dest(word), live_add(ctl_dest(word), -live_unit(ctl_state(word))), false);
-	release(parent);
+		release(parent);
+	}
 	if (word & CTL_NO_CPORT)
 		no_cport_add(-1ull);
 	if (!(word & CTL_DISPLACED))

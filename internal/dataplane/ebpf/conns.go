@@ -1,12 +1,14 @@
 package ebpf
 
 import (
+	"bytes"
 	"context"
 	"iter"
 	"net/netip"
 	"time"
 	"unsafe"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-lb/weir/internal/lvs"
@@ -57,7 +59,7 @@ func (p *Plane) Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Se
 			yield(lvs.Connection{}, err)
 			return
 		}
-		l := lister{ctx: ctx, dests: dests, now: ticksNow(), filter: f, yield: yield}
+		l := lister{ctx: ctx, dests: dests, now: ticksNow(), filter: f, yield: yield, calls: p.engine.maps["call_ids"]}
 		for _, name := range []string{"conns4", "half4"} {
 			l.err(scan(p.engine.maps[name], l.bucket4))
 		}
@@ -76,6 +78,7 @@ type lister struct {
 	filter lvs.ConnectionFilter
 	yield  func(lvs.Connection, error) bool
 	done   bool
+	calls  *ebpf.Map
 }
 
 func (l *lister) err(err error) {
@@ -143,8 +146,9 @@ func (l *lister) wide(_ uint32, b *engineWideBucket) bool {
 		if !ok {
 			continue
 		}
+		template := c.Ctl&ctlTemplate != 0
 		shown := l.tell(w, lvs.Connection{
-			Protocol: lvs.Protocol(c.Protocol), Template: c.Ctl&ctlTemplate != 0,
+			Protocol: lvs.Protocol(c.Protocol), Template: template, Call: l.call(template, c),
 			Client:      netip.AddrPortFrom(netAddr(c.Client), host16(c.Cport)),
 			Virtual:     netip.AddrPortFrom(netAddr(c.Vaddr), host16(c.Vport)),
 			Destination: netip.AddrPortFrom(netAddr(d.Addr), host16(c.Dport)),
@@ -154,6 +158,19 @@ func (l *lister) wide(_ uint32, b *engineWideBucket) bool {
 		}
 	}
 	return !l.done
+}
+
+// call is the Call-ID of a template of the SIP engine.
+func (l *lister) call(template bool, c engineWide) string {
+	key := uint64(c.Parent) | uint64(c.Packets)<<32
+	if !template || key == 0 {
+		return ""
+	}
+	var text [256]byte
+	if err := l.calls.Lookup(key, &text); err != nil {
+		return "?" // forgotten: too many calls
+	}
+	return string(text[:bytes.IndexByte(append(text[:], 0), 0)])
 }
 
 func (l *lister) tell(w ctl, c lvs.Connection) bool {

@@ -97,6 +97,7 @@ const (
 	haveMarks = 1 << iota
 	haveAnyPort
 	haveFTP
+	haveStrays
 )
 
 const (

@@ -306,7 +306,10 @@ const (
 	engineVerdictV_ICMP_LIMITED   engineVerdict = 20
 	engineVerdictV_HELPER         engineVerdict = 21
 	engineVerdictV_THROTTLED      engineVerdict = 22
-	engineVerdictV_COUNT          engineVerdict = 23
+	engineVerdictV_NO_CALL_ID     engineVerdict = 23
+	engineVerdictV_BYPASSED       engineVerdict = 24
+	engineVerdictV_STRAY          engineVerdict = 25
+	engineVerdictV_COUNT          engineVerdict = 26
 )
 
 type engineWide struct {
@@ -336,6 +339,7 @@ type engineWideBucket struct {
 const (
 	engineMapCacheScratch = "cache_scratch"
 	engineMapCaches       = "caches"
+	engineMapCallIds      = "call_ids"
 	engineMapConns4       = "conns4"
 	engineMapConns6       = "conns6"
 	engineMapDests        = "dests"
@@ -349,12 +353,14 @@ const (
 	engineMapNexthops     = "nexthops"
 	engineMapOverloads    = "overloads"
 	engineMapPorts        = "ports"
+	engineMapReals        = "reals"
 	engineMapRules        = "rules"
 	engineMapScratches    = "scratches"
 	engineMapServiceIds   = "service_ids"
 	engineMapServices     = "services"
 	engineMapSets         = "sets"
 	engineMapSetting      = "setting"
+	engineMapSipTexts     = "sip_texts"
 	engineMapSlots        = "slots"
 	engineMapStats        = "stats"
 	engineMapTemplateKeys = "template_keys"
@@ -429,6 +435,7 @@ type engineProgramSpecs struct {
 type engineMapSpecs struct {
 	CacheScratch *ebpf.MapSpec `ebpf:"cache_scratch"`
 	Caches       *ebpf.MapSpec `ebpf:"caches"`
+	CallIds      *ebpf.MapSpec `ebpf:"call_ids"`
 	Conns4       *ebpf.MapSpec `ebpf:"conns4"`
 	Conns6       *ebpf.MapSpec `ebpf:"conns6"`
 	Dests        *ebpf.MapSpec `ebpf:"dests"`
@@ -442,12 +449,14 @@ type engineMapSpecs struct {
 	Nexthops     *ebpf.MapSpec `ebpf:"nexthops"`
 	Overloads    *ebpf.MapSpec `ebpf:"overloads"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
+	Reals        *ebpf.MapSpec `ebpf:"reals"`
 	Rules        *ebpf.MapSpec `ebpf:"rules"`
 	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
 	ServiceIds   *ebpf.MapSpec `ebpf:"service_ids"`
 	Services     *ebpf.MapSpec `ebpf:"services"`
 	Sets         *ebpf.MapSpec `ebpf:"sets"`
 	Setting      *ebpf.MapSpec `ebpf:"setting"`
+	SipTexts     *ebpf.MapSpec `ebpf:"sip_texts"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
 	Stats        *ebpf.MapSpec `ebpf:"stats"`
 	TemplateKeys *ebpf.MapSpec `ebpf:"template_keys"`
@@ -492,6 +501,7 @@ func (o *engineObjects) Close() error {
 type engineMaps struct {
 	CacheScratch *ebpf.Map `ebpf:"cache_scratch"`
 	Caches       *ebpf.Map `ebpf:"caches"`
+	CallIds      *ebpf.Map `ebpf:"call_ids"`
 	Conns4       *ebpf.Map `ebpf:"conns4"`
 	Conns6       *ebpf.Map `ebpf:"conns6"`
 	Dests        *ebpf.Map `ebpf:"dests"`
@@ -505,12 +515,14 @@ type engineMaps struct {
 	Nexthops     *ebpf.Map `ebpf:"nexthops"`
 	Overloads    *ebpf.Map `ebpf:"overloads"`
 	Ports        *ebpf.Map `ebpf:"ports"`
+	Reals        *ebpf.Map `ebpf:"reals"`
 	Rules        *ebpf.Map `ebpf:"rules"`
 	Scratches    *ebpf.Map `ebpf:"scratches"`
 	ServiceIds   *ebpf.Map `ebpf:"service_ids"`
 	Services     *ebpf.Map `ebpf:"services"`
 	Sets         *ebpf.Map `ebpf:"sets"`
 	Setting      *ebpf.Map `ebpf:"setting"`
+	SipTexts     *ebpf.Map `ebpf:"sip_texts"`
 	Slots        *ebpf.Map `ebpf:"slots"`
 	Stats        *ebpf.Map `ebpf:"stats"`
 	TemplateKeys *ebpf.Map `ebpf:"template_keys"`
@@ -525,6 +537,7 @@ func (m *engineMaps) Close() error {
 	return _EngineClose(
 		m.CacheScratch,
 		m.Caches,
+		m.CallIds,
 		m.Conns4,
 		m.Conns6,
 		m.Dests,
@@ -538,12 +551,14 @@ func (m *engineMaps) Close() error {
 		m.Nexthops,
 		m.Overloads,
 		m.Ports,
+		m.Reals,
 		m.Rules,
 		m.Scratches,
 		m.ServiceIds,
 		m.Services,
 		m.Sets,
 		m.Setting,
+		m.SipTexts,
 		m.Slots,
 		m.Stats,
 		m.TemplateKeys,

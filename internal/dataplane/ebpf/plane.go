@@ -46,6 +46,7 @@ type Plane struct {
 	tuning  lvs.Tuning
 	ruled   []engineRule // as written
 	lacking int          // pages missing to amemthresh
+	reals   map[engineServiceKey]uint32
 	wide    engineFilter // addresses the wide table may know
 }
 

@@ -35,6 +35,9 @@ func (p *Plane) restore() error {
 	}
 	p.table.serviceIDs.keep(services)
 	p.table.slots.keep(runs)
+	if err := p.restoreReals(); err != nil {
+		return err
+	}
 	return p.restoreRest(dests)
 }
 
@@ -67,6 +70,20 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		if err := p.engine.maps["filters"].Lookup(uint32(i), f); err != nil {
 			return fmt.Errorf("read the filter: %w", err)
 		}
+	}
+	return nil
+}
+
+func (p *Plane) restoreReals() error {
+	var key engineServiceKey
+	var id uint32
+	p.reals = make(map[engineServiceKey]uint32)
+	it := p.engine.maps["reals"].Iterate()
+	for it.Next(&key, &id) {
+		p.reals[key] = id
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("read the real servers: %w", err)
 	}
 	return nil
 }

@@ -79,6 +79,9 @@ func (p *Plane) retune() error {
 	p.defend(&want)
 	want.Rules = uint32(len(rules))
 	want.Have = p.kinds()
+	if err := p.tellReals(); err != nil {
+		return err
+	}
 	if want == p.engine.settings {
 		return nil
 	}
@@ -97,6 +100,9 @@ func (p *Plane) kinds() (have uint32) {
 		case isFTP(k):
 			have |= haveFTP
 		}
+	}
+	if p.strays() {
+		have |= haveStrays
 	}
 	return have
 }

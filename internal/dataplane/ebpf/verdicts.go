@@ -26,5 +26,8 @@ var verdictNames = [engineVerdictV_COUNT]lvs.PacketVerdict{
 	engineVerdictV_LOOPBACK:       {Name: "loopback", Fate: lvs.Dropped, Drop: true, Help: "masquerading to a loopback address for another host cannot work; use gate, or an address of the director"},
 	engineVerdictV_ICMP_LIMITED:   {Name: "icmp-limited", Fate: lvs.Dropped, Drop: true, Help: "dropped without the ICMP answer: more than 1,000 a second on one processor"},
 	engineVerdictV_THROTTLED:      {Name: "throttled", Fate: lvs.Dropped, Drop: true, Help: "new flows turned away by drop_packet"},
+	engineVerdictV_NO_CALL_ID:     {Name: "no-call-id", Fate: lvs.Dropped, Drop: true, Help: "the first datagram for a SIP service had no Call-ID to go by"},
+	engineVerdictV_BYPASSED:       {Name: "bypassed", Fate: lvs.Passed, Help: "cache_bypass: nobody serves the firewall mark, so packets go where they were sent"},
+	engineVerdictV_STRAY:          {Name: "stray", Fate: lvs.Dropped, Drop: true, Help: "nat_icmp_send: of a masqueraded real server, but of no connection; answered with port unreachable"},
 	engineVerdictV_HELPER:         {Name: "helper-failed", Fate: lvs.Dropped, Drop: true, Help: "the kernel refused to change the packet; memory is short"},
 }

@@ -1,0 +1,57 @@
+package ebpf
+
+import (
+	"fmt"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// strays tells whether something is to be done about packets of real servers
+// that belong to no connection: the SIP engine lets servers begin calls, and
+// nat_icmp_send tells the others that nobody listens.
+func (p *Plane) strays() bool {
+	if p.tuning.Sysctls[lvs.NatICMPSend] != 0 {
+		return true
+	}
+	for _, e := range p.table.services {
+		if e.svc.Persistence.Engine != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// tellReals keeps the engine's list of masqueraded real servers, which is
+// empty unless somebody asks for it. Where a real server stands in several
+// services any of them may be the one.
+func (p *Plane) tellReals() error {
+	want := make(map[engineServiceKey]uint32)
+	if p.strays() {
+		for key, d := range p.table.dests {
+			if lvs.Forwarding(d.written.Forward) != lvs.Masquerade || !d.gone.IsZero() || key.service.Mark != 0 {
+				continue
+			}
+			k := engineServiceKey{Addr: d.written.Addr, Port: d.written.Port, Protocol: d.written.Protocol}
+			if have, ok := want[k]; !ok || d.id < have {
+				want[k] = d.id
+			}
+		}
+	}
+	for k := range p.reals {
+		if _, stays := want[k]; !stays {
+			if err := p.erase("reals", k); err != nil {
+				return fmt.Errorf("forget a real server: %w", err)
+			}
+		}
+	}
+	for k, id := range want {
+		if have, ok := p.reals[k]; ok && have == id {
+			continue
+		}
+		if err := p.write("reals", k, id); err != nil {
+			return err
+		}
+	}
+	p.reals = want
+	return nil
+}
