@@ -20,6 +20,7 @@ import (
 	"github.com/weir-lb/weir/internal/estimate"
 	"github.com/weir-lb/weir/internal/health"
 	"github.com/weir-lb/weir/internal/lvs"
+	"github.com/weir-lb/weir/internal/metrics"
 	"github.com/weir-lb/weir/internal/netif"
 	"github.com/weir-lb/weir/internal/plan"
 	"github.com/weir-lb/weir/internal/state"
@@ -113,7 +114,11 @@ func runDaemon(ctx context.Context, m machinery) error {
 		Journal: journal, Remembered: remembered(journal, log), Log: log.With("room", "director")})
 	r := newReloader(m, d, log, cfg, hash, file)
 	counts := estimate.New(dp)
-	handler := api.Handler(api.Options{Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
+	shown, err := metrics.Handler(metrics.Options{Snapshot: d.Snapshot, Totals: dp.Totals, Version: m.env.Version})
+	if err != nil {
+		return errors.Join(err, l.Close(), dp.Close())
+	}
+	handler := api.Handler(api.Options{Metrics: shown, Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
 		Started: time.Now(), Reload: r.ask, Refused: r.refused,
 		Down: func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // ask sends one request to the daemon's API and reads the answer.
@@ -152,6 +154,52 @@ func TestRandomRequests(t *testing.T) {
 	}
 	if status, _, _ := b.ask("GET", "/v1/status", ""); status != 200 {
 		t.Errorf("status %d", status)
+	}
+	if err := b.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEventsStream: what happens arrives while the request stands, and the
+// daemon ends all the same.
+func TestEventsStream(t *testing.T) {
+	b := newBench(t, cf(1, ""))
+	b.start()
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", b.m.Socket)
+	}}}
+	ended := make(chan string, 1)
+	before := time.Now().UTC().Format(time.RFC3339Nano)
+	b.speak("", "ipvsadm", "-A", "-t", "192.0.2.9:80")
+	resp, err := c.Get("http://weir/v1/events/stream?since=" + before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	go func() {
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() && !strings.Contains(lines.Text(), "192.0.2.10:80") {
+		}
+		ended <- lines.Text()
+	}()
+	b.speak("", "ipvsadm", "-A", "-t", "192.0.2.10:80")
+	var e struct{ Kind, Service string }
+	line := <-ended
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(line, "data: ")), &e); err != nil || e.Kind != "by-hand" || e.Service != "-t 192.0.2.10:80" {
+		t.Errorf("%q: %v", line, err)
+	}
+	if err := b.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMetricsAreServed(t *testing.T) {
+	b := newBench(t, cf(7, ""))
+	b.start()
+	out, errs, code := b.weir("metrics")
+	if code != 0 || errs != "" || !strings.Contains(out, `weir_destination_weight{destination="10.0.0.1:80",service="-t 192.0.2.1:80"} 7`) ||
+		!strings.Contains(out, "process_open_fds") {
+		t.Errorf("%d %s\n%.500s", code, errs, out)
 	}
 	if err := b.end(); err != nil {
 		t.Error(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/danielgtaylor/huma/v2/sse"
 
 	"github.com/weir-lb/weir/internal/api/client"
 	"github.com/weir-lb/weir/internal/config"
@@ -46,7 +47,9 @@ type Options struct {
 	Observer  Observer
 	Explainer Explainer // nil: this data plane cannot
 	// Zero makes a service count from zero, or everything if k is nil.
-	Zero    func(ctx context.Context, k *lvs.ServiceKey) error
+	Zero func(ctx context.Context, k *lvs.ServiceKey) error
+	// Metrics answers at /metrics. Nil: nobody does.
+	Metrics http.Handler
 	Version string
 	PID     int
 	Started time.Time
@@ -79,8 +82,13 @@ func Handler(o Options) http.Handler {
 	huma.Get(a, "/v1/totals", h.totals, says("totals", "Every counter"))
 	huma.Get(a, "/v1/explain", h.explain, says("explain", "What would happen to a packet, and why"))
 	huma.Get(a, "/v1/events", h.events, says("events", "What has happened, oldest first"))
+	sse.Register(a, huma.Operation{OperationID: "follow", Method: http.MethodGet, Path: "/v1/events/stream",
+		Summary: "What happens from now on, as server-sent events"}, map[string]any{"event": lvs.Event{}}, h.follow)
 	huma.Post(a, "/v1/reload", h.reload, says("reload", "Read the configuration again"))
 	huma.Post(a, "/v1/down", h.down, says("down", "Take the table away and stop"))
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", o.Metrics)
+	}
 	return mux
 }
 
@@ -189,6 +197,30 @@ func (h handlers) events(ctx context.Context, q *eventQuery) (*body[[]lvs.Event]
 		case <-next:
 		case <-ctx.Done():
 			return &body[[]lvs.Event]{[]lvs.Event{}}, nil
+		}
+	}
+}
+
+// follow sends events as they happen, those since a moment first.
+func (h handlers) follow(ctx context.Context, q *struct {
+	Since time.Time `query:"since" doc:"what happened after this moment comes first; none: only what is new"`
+}, send sse.Sender) {
+	since := q.Since
+	if since.IsZero() {
+		since = time.Now()
+	}
+	for {
+		next := h.o.Director.NextEvent()
+		for _, e := range h.o.Director.Events(since) {
+			if send.Data(e) != nil {
+				return // nobody listens any more
+			}
+			since = e.At
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

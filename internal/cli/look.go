@@ -215,6 +215,25 @@ func (c *command) totals() *cobra.Command {
 	}
 }
 
+func (c *command) metrics() *cobra.Command {
+	return &cobra.Command{
+		Use:   "metrics",
+		Short: "Print the metrics in the text form of Prometheus",
+		Long: `Print the metrics in the text form of Prometheus. They are also answered over
+HTTP at /metrics on the socket.`,
+		Example: "  weir metrics\n  weir metrics > /var/lib/prometheus/node-exporter/weir.prom",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := c.weir().Metrics(cmd.Context())
+			if err != nil {
+				return err
+			}
+			_, err = c.Stdout.Write(text)
+			return err
+		},
+	}
+}
+
 func (c *command) events() *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{

@@ -137,6 +137,11 @@ func (c *Client) Events(ctx context.Context, since time.Time, wait time.Duration
 	return get[[]lvs.Event](ctx, c, "/v1/events", v)
 }
 
+// Metrics asks for the metrics, in the text form of Prometheus.
+func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
+	return c.do(ctx, http.MethodGet, "/metrics", nil, nil)
+}
+
 // Reload makes weir read its configuration again; the answer holds its
 // warnings. A refusal is a *Problem.
 func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
@@ -159,7 +164,6 @@ func ask[T any](ctx context.Context, c *Client, method, path string, q url.Value
 
 // send asks with a body, if there is one.
 func send[T any](ctx context.Context, c *Client, method, path string, q url.Values, content any) (answer T, err error) {
-	u := url.URL{Scheme: "http", Host: "weir", Path: path, RawQuery: q.Encode()}
 	var sent io.Reader
 	if content != nil {
 		b, err := json.Marshal(content)
@@ -168,29 +172,39 @@ func send[T any](ctx context.Context, c *Client, method, path string, q url.Valu
 		}
 		sent = bytes.NewReader(b)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, u.String(), sent)
+	body, err := c.do(ctx, method, path, q, sent)
 	if err != nil {
 		return answer, err
+	}
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&answer); err != nil {
+		return answer, fmt.Errorf("read the answer of weir: %w; is it of another version?", err)
+	}
+	return answer, nil
+}
+
+// do sends one request; a refusal is an error.
+func (c *Client) do(ctx context.Context, method, path string, q url.Values, content io.Reader) ([]byte, error) {
+	u := url.URL{Scheme: "http", Host: "weir", Path: path, RawQuery: q.Encode()}
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), content)
+	if err != nil {
+		return nil, err
 	}
 	if content != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return answer, c.unreachable(err)
+		return nil, c.unreachable(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
 	if err != nil {
-		return answer, fmt.Errorf("read the answer of weir: %w", err)
+		return nil, fmt.Errorf("read the answer of weir: %w", err)
 	}
 	if resp.StatusCode >= 300 {
-		return answer, problem(resp, body)
+		return nil, problem(resp, body)
 	}
-	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&answer); err != nil {
-		return answer, fmt.Errorf("read the answer of weir: %w; is it of another version?", err)
-	}
-	return answer, nil
+	return body, nil
 }
 
 func (c *Client) unreachable(err error) error {

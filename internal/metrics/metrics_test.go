@@ -1,0 +1,115 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+var (
+	web      = lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddrPort("192.0.2.1:80")}
+	one, two = netip.MustParseAddrPort("10.0.0.1:80"), netip.MustParseAddrPort("10.0.0.2:80")
+)
+
+func options(err error) Options {
+	return Options{Version: "1.2", Snapshot: func() *lvs.Snapshot {
+		return &lvs.Snapshot{Configured: true, Applied: time.Unix(1000, 0), Fallback: map[lvs.ServiceKey]bool{web: true},
+			Installed: []lvs.Service{{Key: web, Destinations: []lvs.Destination{{Addr: one, Weight: 3}}}},
+			Orders:    map[lvs.ServiceKey]map[netip.AddrPort]lvs.Order{web: {one: {Weight: 3}}},
+			Health:    map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health{web: {one: {Up: true}, two: {Reason: lvs.ReasonRefused}}}}
+	}, Totals: func(context.Context) (lvs.Totals, error) {
+		c := lvs.Counters{Connections: 5, InPackets: 6, InBytes: 7, OutPackets: 8, OutBytes: 9}
+		return lvs.Totals{Services: map[lvs.ServiceKey]lvs.ServiceCounters{web: {Counters: c, Destinations: map[netip.AddrPort]lvs.DestinationCounters{one: {Counters: c, Active: 2}}}},
+			Verdicts:    []lvs.PacketVerdict{{Name: "forwarded", Fate: lvs.Sent, Packets: 11}},
+			Connections: lvs.ConnectionUse{Size: 100, Used: 10, Half: 1}}, err
+	}}
+}
+
+func text(t *testing.T, o Options) string {
+	t.Helper()
+	h, err := Handler(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	b, err := io.ReadAll(w.Body)
+	if err != nil || w.Code != http.StatusOK {
+		t.Fatalf("%d %v\n%s", w.Code, err, b)
+	}
+	return string(b)
+}
+
+func TestMetrics(t *testing.T) {
+	got := text(t, options(nil))
+	for _, line := range []string{
+		`weir_build_info{version="1.2"} 1`,
+		`weir_configuration_applied_timestamp_seconds 1000`,
+		`weir_service_fallback{service="-t 192.0.2.1:80"} 1`,
+		`weir_service_bytes_total{direction="out",service="-t 192.0.2.1:80"} 9`,
+		`weir_destination_packets_total{destination="10.0.0.1:80",direction="in",service="-t 192.0.2.1:80"} 6`,
+		`weir_destination_active_connections{destination="10.0.0.1:80",service="-t 192.0.2.1:80"} 2`,
+		`weir_destination_up{destination="10.0.0.2:80",service="-t 192.0.2.1:80"} 0`,
+		`weir_destination_ordered{destination="10.0.0.1:80",service="-t 192.0.2.1:80"} 1`,
+		`weir_real_servers_down{reason="refused"} 1`,
+		`weir_verdict_packets_total{fate="sent",verdict="forwarded"} 11`,
+		`weir_connection_table_used_entries 10`,
+		`weir_dataplane_readable 1`,
+	} {
+		if !strings.Contains(got, "\n"+line+"\n") {
+			t.Errorf("missing: %s", line)
+		}
+	}
+	got = text(t, options(errors.New("no")))
+	if !strings.Contains(got, "\nweir_dataplane_readable 0\n") || strings.Contains(got, "weir_verdict_packets_total{") {
+		t.Error("counters that cannot be read are shown")
+	}
+}
+
+// The names follow the rules of Prometheus.
+func TestLint(t *testing.T) {
+	r, err := registry(options(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := testutil.GatherAndLint(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// What the dashboard and the alerts ask for is there.
+func TestDashboardAndAlerts(t *testing.T) {
+	got := text(t, options(nil))
+	used := regexp.MustCompile(`\bweir_[a-z_]+\b`)
+	for _, file := range []string{"../../dist/grafana.json", "../../dist/prometheus-rules.yaml"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := used.FindAllString(string(b), -1)
+		if len(names) < 5 {
+			t.Errorf("%s: only %d metrics", file, len(names))
+		}
+		for _, n := range names {
+			if !strings.Contains(got, "\n# TYPE "+n+" ") {
+				t.Errorf("%s asks for %s, which there is not", file, n)
+			}
+		}
+	}
+}
