@@ -17,6 +17,7 @@
 #include "weir/reply.h"
 #include "weir/related.h"
 #include "weir/stray.h"
+#include "weir/tunnel_error.h"
 #include "weir/sweep.h"
 
 /* No stage decided where the packet goes: its verdict says whether it passes. */
@@ -38,17 +39,29 @@ static __always_inline bool for_us(const struct packet *p)
 	return eth && port && (port->flags & PORT_ATTACHED) && !__builtin_memcmp(eth->h_dest, port->mac, ETH_ALEN);
 }
 
-/* A packet that arrived. */
-static __always_inline int arrive(struct packet *p, __be16 ethertype, int *action)
+/* ICMP errors: rare and long-winded, so tc has them alone. */
+static __always_inline int hear(struct __sk_buff *skb, struct packet *p, int *action)
+{
+	int v;
+
+	if (!for_us(p))
+		return V_NOT_OURS;
+	v = tunnel_error(skb, p);
+	p->ctx = skb; /* for the verifier, which takes all of *p for numbers now */
+	return v == V_NOT_OURS ? related(p, false, action) : v;
+}
+
+/* A packet that arrived. `skb` is NULL in XDP, known to the compiler: what
+ * takes an sk_buff must not even stand in that program. */
+static __always_inline int arrive(struct __sk_buff *skb, struct packet *p, __be16 ethertype, int *action)
 {
 	int v = parse(p, ethertype);
 
 	if (v)
 		return v;
 	trace(STEP_PARSED, p->protocol, (__u32)bpf_ntohs(p->sport) << 16 | bpf_ntohs(p->dport));
-	/* Errors and fragments are rare and long-winded: tc has them alone. */
 	if (p->icmp_error)
-		return xdp || !for_us(p) ? V_NOT_OURS : related(p, false, action);
+		return skb ? hear(skb, p, action) : V_NOT_OURS;
 	if (!watched(&p->daddr) && !watched(&p->saddr)) {
 		trace(STEP_FILTERED, 0, 0);
 		return V_NOT_OURS;
@@ -116,7 +129,7 @@ int weir_xdp(struct xdp_md *ctx)
 
 	if (!eth)
 		return XDP_PASS;
-	v = arrive(&p, eth->h_proto, &action);
+	v = arrive(NULL, &p, eth->h_proto, &action);
 	return settle(&p, v, action);
 }
 
@@ -128,7 +141,9 @@ int weir_ingress(struct __sk_buff *skb)
 
 	if (skb->vlan_present || !linear(&p))
 		return TCX_NEXT;
-	v = arrive(&p, skb->protocol, &action);
+	v = arrive(skb, &p, skb->protocol, &action);
+	if (p.answering)
+		v = give_answer(skb, &p, v, &action);
 	return settle(&p, v, action);
 }
 

@@ -6,6 +6,7 @@ import (
 
 // Bytes is the packet from its IP header on, complete and with its checksums.
 func (pkt Packet) Bytes() []byte {
+	pkt = pkt.tunnelled()
 	body := pkt.transport()
 	if pkt.Fragment {
 		// Data says how long the piece is; the datagram is large enough for it.
@@ -26,6 +27,48 @@ func (pkt Packet) Bytes() []byte {
 
 // pieceSize is how much a fragment with more to come carries.
 func (pkt Packet) pieceSize() int { return 1024 }
+
+// tunnelled is pkt with the protocol of its tunnel.
+func (pkt Packet) tunnelled() Packet {
+	if pkt.Carried == nil {
+		return pkt
+	}
+	pkt.Protocol = protoIPIP
+	if pkt.Carried.Src.Addr().Is6() {
+		pkt.Protocol = protoIPv6
+	}
+	switch pkt.Tunnel {
+	case "gue":
+		pkt.Protocol = protoUDP
+	case "gre", "gresum":
+		pkt.Protocol = protoGRE
+	}
+	return pkt
+}
+
+// tunnel is what follows the IP header of a tunnel packet: without checksums,
+// since only errors quote such packets.
+func (pkt Packet) tunnel() []byte {
+	inner := pkt.Carried.Bytes()
+	proto, ether := byte(protoIPIP), []byte{0x08, 0x00}
+	if pkt.Carried.Src.Addr().Is6() {
+		proto, ether = protoIPv6, []byte{0x86, 0xdd}
+	}
+	var b []byte
+	switch pkt.Tunnel {
+	case "gue":
+		b = make([]byte, 12)
+		binary.BigEndian.PutUint16(b, pkt.Src.Port())
+		binary.BigEndian.PutUint16(b[2:], pkt.Dst.Port())
+		binary.BigEndian.PutUint16(b[4:], uint16(len(b)+len(inner)))
+		b[9] = proto
+	case "gre":
+		b = append([]byte{0, 0}, ether...)
+	case "gresum":
+		b = append(append([]byte{0x80, 0}, ether...), 1, 2, 0, 0)
+	}
+	return append(b, inner...)
+}
 
 func (pkt Packet) ipv4(body []byte) []byte {
 	h := make([]byte, 20)
@@ -82,6 +125,9 @@ func (pkt Packet) ipv6(body []byte) []byte {
 func (pkt Packet) transport() []byte {
 	var b []byte
 	check := 0
+	if pkt.Carried != nil {
+		return pkt.tunnel()
+	}
 	switch pkt.Protocol {
 	case protoTCP:
 		b, check = make([]byte, 20), 16

@@ -30,8 +30,10 @@ type Packet struct {
 	Code     uint8
 	MTU      int
 	Quote    *Packet
-	Quoted   int // bytes of the quoted packet; 0: all
-	Cut      int // bytes missing at the end of the frame
+	Quoted   int    // bytes of the quoted packet; 0: all
+	Cut      int    // bytes missing at the end of the frame
+	Tunnel   string // ipip, gue, gre or gresum, around …
+	Carried  *Packet
 }
 
 // The protocols packets are made of.
@@ -104,9 +106,15 @@ func (p Place) parseWords(words []string) (pkt Packet, err error) {
 				return pkt, fmt.Errorf("%q is no ICMP type/code", words[i])
 			}
 			pkt.Protocol = protoICMP
-			if p.V6 {
+			if pkt.Src.Addr().Is6() {
 				pkt.Protocol = protoICMPv6
 			}
+		case "ipip", "gue", "gre", "gresum":
+			pkt.Tunnel = w
+		case "carrying":
+			c, err := p.parseWords(words[i+1:])
+			pkt.Carried = &c
+			return pkt, err
 		case "quoting":
 			q, err := p.parseWords(words[i+1:])
 			pkt.Quote = &q

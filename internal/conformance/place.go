@@ -34,7 +34,8 @@ const (
 var names = []string{"vip", "vip2", "director", "local", "loop", "nobody"}
 
 // Addr is the address a name stands for: client, client2 …, vip, vip2, rs1 …
-// rs3, other1 … other3 (theirs in the other address family), director (the interface clients are behind), local (another address of
+// rs3, other1 … other3 (theirs in the other address family), director-rs1 … and
+// director-other1 … (the director's on their wires), director (the interface clients are behind), local (another address of
 // the director's), loop, nobody.
 func (p Place) Addr(name string) (netip.Addr, error) {
 	hi, lo := byte(p.Number>>8), byte(p.Number)
@@ -68,6 +69,12 @@ func (p Place) Addr(name string) (netip.Addr, error) {
 	}
 	if n, ok := numbered(name, "rs", reals); ok {
 		return pick([4]byte{10, 1, byte(n), 9}, netip.AddrFrom16([16]byte{0xfd, 0, 0, 0xb, 0, byte(n), 15: 9}))
+	}
+	if n, ok := numbered(name, "director-rs", reals); ok {
+		return p.gateway(n), nil
+	}
+	if n, ok := numbered(name, "director-other", reals); ok {
+		return Place{p.Number, !p.V6}.gateway(n), nil
 	}
 	if n, ok := numbered(name, "other", reals); ok {
 		return Place{p.Number, !p.V6}.Addr(fmt.Sprintf("rs%d", n))

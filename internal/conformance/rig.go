@@ -27,6 +27,7 @@ type rig struct {
 	outside  *lab.Host
 	wires    []wire
 	odd      []string // wires whose MTU was changed
+	told     bool     // of the size of a way; the kernel remembers that
 }
 
 type wire struct {
@@ -154,7 +155,27 @@ func (r *rig) leave() error {
 		}
 	}
 	r.odd = nil
+	if r.told {
+		r.told = false
+		if err := r.forget(); err != nil {
+			return err
+		}
+	}
 	return r.addresses(r.director.Unaddress)
+}
+
+// forget makes the kernel lose what routers said about the sizes of ways: it
+// forgets with the route, not when its cache is flushed.
+func (r *rig) forget() error {
+	var batch bytes.Buffer
+	for n := 1; n <= reals; n++ {
+		real, _ := Place{}.Addr(fmt.Sprintf("rs%d", n))
+		for _, verb := range []string{"del", "add"} {
+			fmt.Fprintf(&batch, "address %s %s/24 dev to-rs%d\n", verb, Place{}.gateway(n), n)
+		}
+		fmt.Fprintf(&batch, "neigh replace %s lladdr %s dev to-rs%d nud permanent\n", real, r.wires[n].outer, n)
+	}
+	return r.ip(&batch)
 }
 
 // addresses gives the director those of the place's services, or takes them away.
@@ -212,10 +233,11 @@ func (r *rig) wire(name string) *wire {
 // send injects a packet and returns what the director sends because of it.
 func (r *rig) send(pkt Packet) ([]Frame, error) {
 	r.catch(0) // what came by itself, if anything
+	r.told = r.told || pkt.MTU != 0
 	w := r.wire(pkt.At)
 	body := pkt.Bytes()
 	frame := append(append(append([]byte{}, w.inner...), w.outer...), 0x08, 0x00)
-	if r.place.V6 {
+	if body[0]>>4 == 6 {
 		frame[12], frame[13] = 0x86, 0xdd
 	}
 	if _, err := unix.Write(w.fd, append(frame, body...)); err != nil {

@@ -24,6 +24,7 @@ type engine struct {
 	table  table
 	tuning lvs.Tuning
 	r      *rig
+	links  []lvs.Link
 
 	stop   func() // the task that forgets connections that are over
 	expiry chan error
@@ -46,7 +47,12 @@ func (e *engine) enter(r *rig) (err error) {
 	})
 }
 
-func (e *engine) begin() error { return e.moved() }
+// begin makes the engine forget what an earlier scenario's routers said about
+// the ways: it does so when they change.
+func (e *engine) begin() error {
+	err := e.r.director.Do(func() error { return e.plane.Reach(context.Background(), lvs.Network{Links: e.links}) })
+	return errors.Join(err, e.moved())
+}
 
 // reach tells the engine its network, as the network watcher would.
 func (e *engine) reach() error {
@@ -76,6 +82,7 @@ func (e *engine) reach() error {
 			n.Paths[a] = lvs.Path{Link: l.Index, Via: a, MAC: [6]byte(e.r.wires[w].outer), Source: l.MAC, MTU: l.MTU, From: p.gateway(w)}
 		}
 	}
+	e.links = n.Links
 	return e.plane.Reach(context.Background(), n)
 }
 

@@ -54,48 +54,62 @@ static __always_inline __u32 encap_size(const struct dest *d)
 	return 0;
 }
 
-/* What the outer headers take from the inner packet. */
-struct inner {
-	__u64 sum;     /* of the whole packet */
-	__be16 source; /* of GUE */
-	__u8 tos;
-	__u8 ttl;
-	__u8 type; /* ENCAP_* */
-	bool df;
-	bool summed; /* the tunnel header has a checksum */
-	__u8 size;   /* of the tunnel header */
+/* Room for the longest outer headers: IPv6 and GUE. */
+#define OUTER_MOST 64
+
+/*
+ * What is read of a packet before it is wrapped, and what it is wrapped in. The
+ * headers are made in memory, by functions that never see the packet, so that
+ * the verifier reads them once and not for every kind of packet.
+ */
+struct outer {
+	__u8 bytes[OUTER_MOST];
+	__u32 size;  /* of all outer headers */
+	__u32 flags; /* for bpf_skb_adjust_room */
+	__u64 sum;   /* of the inner packet */
+	__u32 head[3]; /* its first twelve bytes */
+	__u32 gso;
+	struct udp udp; /* its UDP header, if it has one */
 };
 
-/* Can the sum of the packet be told without reading its data? */
-static __always_inline bool sum_follows(const struct packet *p)
+/* One for each CPU: too large for the stack, which is 512 bytes in all. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct outer);
+} outers SEC(".maps");
+
+/* The kernel cuts a GSO packet into segments after this, and cannot be told to
+ * sum the tunnel header of each: they go without a checksum. */
+static __always_inline bool is_summed(const struct dest *d, const struct outer *o)
 {
-	__u32 headers = p->l4 - p->l3;
-
-	if (p->fragment || headers != (p->v6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4)))
-		return false;
-	if (p->protocol == IPPROTO_UDP) {
-		struct udp *u = packet_at(p, p->l4, sizeof(*u));
-
-		return u && u->check && bpf_ntohs(u->len) == p->len - headers;
-	}
-	return p->protocol == IPPROTO_TCP;
+	return encap_summed(d) && !o->gso;
 }
 
-/* The sum of the packet, its hop count taken down already. */
-static __always_inline bool inner_sum(const struct packet *p, __u64 *sum)
+/* Must all of the packet be added up, because its sum does not follow from
+ * its headers? */
+__noinline int outer_must_sum(const struct packet *p, const struct dest *d, const struct outer *o)
+{
+	__u32 headers;
+
+	if (!p || !d || !o || !is_summed(d, o))
+		return 0;
+	headers = p->l4 - p->l3;
+	if (p->fragment || headers != (p->v6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4)))
+		return 1;
+	if (p->protocol == IPPROTO_UDP)
+		return !o->udp.check || bpf_ntohs(o->udp.len) != p->len - headers;
+	return p->protocol != IPPROTO_TCP;
+}
+
+/* The sum of a packet of which outer_must_sum said no. The addresses stand in
+ * both headers, and cancel out. */
+static __always_inline __u64 sum_that_follows(const struct packet *p, const struct outer *o)
 {
 	__u32 rest = bpf_htons(p->len - (p->l4 - p->l3)) + bpf_htons(p->protocol);
-	__u32 *w;
 
-	*sum = 0;
-	if (!sum_follows(p))
-		return sum_range(p, p->l3, p->len, sum);
-	w = packet_at(p, p->l3, 12);
-	if (!w)
-		return false;
-	/* The addresses stand in both headers, and cancel out. */
-	*sum = (__u64)w[0] + w[1] + (p->v6 ? 0 : w[2]) + (__u32)~rest;
-	return true;
+	return (__u64)o->head[0] + o->head[1] + (p->v6 ? 0 : o->head[2]) + (__u32)~rest;
 }
 
 /*
@@ -118,26 +132,6 @@ static __always_inline __be16 flow_port(const struct packet *p)
 	return bpf_htons(EPHEMERAL_FIRST + (h * EPHEMERAL_COUNT >> 32));
 }
 
-/* The kernel cuts a GSO packet into segments after this, and cannot be told to
- * sum the tunnel header of each: they go without a checksum. */
-static __always_inline bool segmented_later(const struct packet *p)
-{
-	return !xdp && ctx_field(p->ctx, struct __sk_buff, gso_size);
-}
-
-/* Reads of the packet what its tunnel header needs. */
-static __always_inline bool look_for_encap(const struct packet *p, const struct dest *d, struct inner *in)
-{
-	in->type = encap_type(d);
-	in->summed = encap_summed(d) && !segmented_later(p);
-	in->size = encap_size(d);
-	if (in->type == ENCAP_GRE && !in->summed)
-		in->size = sizeof(struct gre);
-	if (in->type == ENCAP_GUE)
-		in->source = flow_port(p);
-	return !in->summed || inner_sum(p, &in->sum);
-}
-
 static __always_inline __u64 sum_ends(const struct dest *d, const struct nexthop *n)
 {
 	__u64 sum = (__u64)n->from.w[3] + d->addr.w[3];
@@ -148,50 +142,33 @@ static __always_inline __u64 sum_ends(const struct dest *d, const struct nexthop
 	return sum;
 }
 
-static __always_inline bool gue_head(const struct packet *p, __u32 at, const struct dest *d, const struct nexthop *n,
-				     const struct inner *in)
+static __always_inline void gue_head(struct gue *g, const struct packet *p, const struct dest *d,
+				     const struct nexthop *n, const struct outer *o)
 {
-	struct gue *g = packet_at(p, at, sizeof(*g));
-	__u16 check = 0;
-	__u64 sum;
-
-	if (!g)
-		return false;
-	g->sport = in->source;
+	g->sport = flow_port(p);
 	g->dport = d->tunnel_port;
 	g->len = bpf_htons(p->len + sizeof(*g));
+	g->check = 0;
 	g->version = 0;
 	g->protocol = p->v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
 	g->flags = 0;
-	if (in->summed) {
-		/* The length stands in the header and in the pseudo header. */
-		sum = in->sum + sum_ends(d, n) + bpf_htons(IPPROTO_UDP) + g->sport + g->dport + 2u * g->len +
-		      bpf_htons(g->protocol);
-		check = ~csum_fold(sum);
-		if (!check)
-			check = 0xffff;
-	}
-	g->check = check;
-	return true;
+	if (!is_summed(d, o))
+		return;
+	/* The length stands in the header and in the pseudo header. */
+	g->check = ~csum_fold(o->sum + sum_ends(d, n) + bpf_htons(IPPROTO_UDP) + g->sport + g->dport +
+			      2u * g->len + bpf_htons(g->protocol));
+	if (!g->check)
+		g->check = 0xffff;
 }
 
-static __always_inline bool gre_head(const struct packet *p, __u32 at, const struct inner *in)
+static __always_inline void gre_head(struct gre_sum *g, const struct packet *p, const struct dest *d,
+				     const struct outer *o)
 {
-	__be16 protocol = p->v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-	struct gre_sum *s;
-	struct gre *g;
-
-	g = packet_at(p, at, sizeof(*g));
-	if (!g)
-		return false;
-	g->flags = in->summed ? bpf_htons(GRE_CHECKSUM) : 0;
-	g->protocol = protocol;
-	if (!in->summed)
-		return true;
-	s = packet_at(p, at, sizeof(*s));
-	if (!s)
-		return false;
-	s->check = ~csum_fold(in->sum + bpf_htons(GRE_CHECKSUM) + protocol);
-	s->reserved = 0;
-	return true;
+	g->flags = 0;
+	g->protocol = p->v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+	if (!is_summed(d, o))
+		return;
+	g->flags = bpf_htons(GRE_CHECKSUM);
+	g->check = ~csum_fold(o->sum + g->flags + g->protocol);
+	g->reserved = 0;
 }

@@ -48,59 +48,63 @@ static __always_inline bool icmp_allowed(void)
 	return b->used++ < ICMP_PER_SECOND;
 }
 
-static __always_inline __u64 sum_packet(struct packet *p, __u32 at, __u32 len)
-{
-	__u64 sum = 0;
-
-	sum_range(p, at, len, &sum);
-	return sum;
-}
-
-/*
- * The sum of the quoted transport part as the receiver will see it. If the
- * checksum in it is left to the device (its field then holds the plain sum of
- * the pseudo header), the device will make the part sum up to the complement
- * of that field, whatever was cut off.
- */
-static __always_inline __u64 sum_transport(struct packet *p, __u32 at, __u32 len)
+/* The transport checksum, if it is left to the device: the field then holds the
+ * plain sum of the pseudo header. */
+static __always_inline __u16 *check_left(struct __sk_buff *skb, const struct packet *p, __u32 at, __u32 len)
 {
 	__u32 offset = check_offset(p->protocol);
 	__u64 pseudo = bpf_htons(p->protocol);
 	__u16 *check;
 
-	check = p->later ? NULL : packet_at(p, at + offset, 2);
-	if (check && offset && len >= offset + 2) {
-		for (int i = 0; i < 4; i++)
-			pseudo += (__u64)(p->v6 || i == 3 ? p->saddr.w[i] : 0) + (p->v6 || i == 3 ? p->daddr.w[i] : 0);
-		pseudo += bpf_htons(p->len - (p->l4 - p->l3));
-		if (csum_fold(pseudo) == *check)
-			return (__u16)~*check;
+	check = bytes_at(skb, at + offset, 2);
+	if (!check || !offset || len < offset + 2)
+		return NULL;
+	for (int i = 0; i < 4; i++)
+		pseudo += (__u64)(p->v6 || i == 3 ? p->saddr.w[i] : 0) + (p->v6 || i == 3 ? p->daddr.w[i] : 0);
+	pseudo += bpf_htons(p->len - (p->l4 - p->l3));
+	return csum_fold(pseudo) == *check ? check : NULL;
+}
+
+/*
+ * The sum of the quoted packet, at `at`, as the receiver will see it. If its
+ * transport checksum is left to the device, the device will make the transport
+ * part sum up to the complement of the field, whatever was cut off.
+ */
+static __always_inline __u64 sum_quote(struct __sk_buff *skb, const struct packet *p, __u32 at, __u32 quote)
+{
+	__u32 header = p->l4 - p->l3;
+	__u16 *left = check_left(skb, p, at + header, quote - header);
+	__u64 sum = left ? (__u16)~*left : 0;
+
+	sum_range(skb, at, left ? header : quote, &sum, p->len);
+	return sum;
+}
+
+static __always_inline void icmp_size(struct icmp *icmp, bool v6, __u32 mtu)
+{
+	icmp->word = v6 ? bpf_htons(mtu >> 16) : 0;
+	icmp->mtu = bpf_htons(mtu);
+}
+
+/* The head of an error of this kind. */
+static __always_inline void icmp_make(struct icmp *icmp, bool v6, int kind, __u32 mtu)
+{
+	__builtin_memset(icmp, 0, sizeof(*icmp));
+	if (v6) {
+		icmp->type = kind == ICMP_TTL ? 3 : kind == ICMP_TOO_BIG ? 2 : 1;
+		icmp->code = kind == ICMP_NO_PORT ? 4 : 0;
+	} else {
+		icmp->type = kind == ICMP_TTL ? 11 : 3;
+		icmp->code = kind == ICMP_NO_PORT ? 3 : kind == ICMP_TOO_BIG ? 4 : 0;
 	}
-	return sum_packet(p, at, len);
+	if (kind == ICMP_TOO_BIG)
+		icmp_size(icmp, v6, mtu);
 }
 
-static __always_inline void icmp4_word(struct icmp *icmp, int kind, __u32 mtu)
+static __always_inline bool error_head4(struct __sk_buff *skb, const struct packet *p,
+					const struct addr *from, __u32 quote, __u64 sum)
 {
-	icmp->type = kind == ICMP_TTL ? 11 : 3;
-	icmp->code = kind == ICMP_NO_PORT ? 3 : kind == ICMP_TOO_BIG ? 4 : 0;
-	icmp->word = 0;
-	icmp->mtu = kind == ICMP_TOO_BIG ? bpf_htons(mtu) : 0;
-
-}
-
-static __always_inline void icmp6_word(struct icmp *icmp, int kind, __u32 mtu)
-{
-	icmp->type = kind == ICMP_TTL ? 3 : kind == ICMP_TOO_BIG ? 2 : 1;
-	icmp->code = kind == ICMP_NO_PORT ? 4 : 0;
-	icmp->word = kind == ICMP_TOO_BIG ? bpf_htons(mtu >> 16) : 0;
-	icmp->mtu = kind == ICMP_TOO_BIG ? bpf_htons(mtu) : 0;
-}
-
-static __always_inline bool error_head4(struct packet *p, int kind, __u32 mtu, __u32 quote)
-{
-	__u64 sum = sum_packet(p, ETH_HLEN + sizeof(struct error4), p->l4 - p->l3) +
-		    sum_transport(p, ETH_HLEN + sizeof(struct error4) + (p->l4 - p->l3), quote - (p->l4 - p->l3));
-	struct error4 *e = packet_at(p, ETH_HLEN, sizeof(*e));
+	struct error4 *e = bytes_at(skb, ETH_HLEN, sizeof(*e));
 
 	if (!e)
 		return false;
@@ -111,21 +115,21 @@ static __always_inline bool error_head4(struct packet *p, int kind, __u32 mtu, _
 	e->ip.frag = bpf_htons(IP_DF);
 	e->ip.ttl = 64;
 	e->ip.protocol = IPPROTO_ICMP;
-	e->ip.saddr = p->self ? p->self->w[3] : p->daddr.w[3];
+	e->ip.saddr = from->w[3];
 	e->ip.daddr = p->saddr.w[3];
-	icmp4_word(&e->icmp, kind, mtu);
-	e->icmp.check = ~csum_fold(sum + e->icmp.mtu + bpf_htons((__u16)e->icmp.type << 8 | e->icmp.code));
+	e->icmp = p->answer;
+	e->icmp.check = ~csum_fold(sum + e->icmp.word + e->icmp.mtu +
+				   bpf_htons((__u16)e->icmp.type << 8 | e->icmp.code));
 	e->ip.check = 0;
 	e->ip.check = ~csum_fold((__u64)bpf_htons(0x4500 | e->ip.tos) + e->ip.len + e->ip.frag +
 				 bpf_htons((__u16)64 << 8 | IPPROTO_ICMP) + e->ip.saddr + e->ip.daddr);
 	return true;
 }
 
-static __always_inline bool error_head6(struct packet *p, int kind, __u32 mtu, __u32 quote)
+static __always_inline bool error_head6(struct __sk_buff *skb, const struct packet *p,
+					const struct addr *from, __u32 quote, __u64 sum)
 {
-	__u64 sum = sum_packet(p, ETH_HLEN + sizeof(struct error6), p->l4 - p->l3) +
-		    sum_transport(p, ETH_HLEN + sizeof(struct error6) + (p->l4 - p->l3), quote - (p->l4 - p->l3));
-	struct error6 *e = packet_at(p, ETH_HLEN, sizeof(*e));
+	struct error6 *e = bytes_at(skb, ETH_HLEN, sizeof(*e));
 
 	if (!e)
 		return false;
@@ -133,46 +137,101 @@ static __always_inline bool error_head6(struct packet *p, int kind, __u32 mtu, _
 	e->ip.payload = bpf_htons(sizeof(e->icmp) + quote);
 	e->ip.next = IPPROTO_ICMPV6;
 	e->ip.hops = 64;
-	e->ip.saddr = p->self ? *p->self : p->daddr;
+	e->ip.saddr = *from;
 	e->ip.daddr = p->saddr;
-	icmp6_word(&e->icmp, kind, mtu);
+	e->icmp = p->answer;
 	for (int i = 0; i < 4; i++)
-		sum += (__u64)p->saddr.w[i] + e->ip.saddr.w[i];
+		sum += (__u64)p->saddr.w[i] + from->w[i];
 	sum += e->ip.payload + bpf_htons(IPPROTO_ICMPV6) + e->icmp.word + e->icmp.mtu;
 	e->icmp.check = ~csum_fold(sum + bpf_htons((__u16)e->icmp.type << 8 | e->icmp.code));
 	return true;
 }
 
-/* Turns the packet into an error about itself and sends it back. */
-static __noinline int icmp_answer(struct packet *p, int kind, __u32 mtu, int why, int *action)
+/*
+ * Turns a packet into the error about itself that p->answer says; its MAC
+ * addresses are still to be set. V_NONE: done. Global, so that the verifier
+ * reads it once; only tc programs may call it, because of its context.
+ */
+__noinline int icmp_error(struct __sk_buff *skb, const struct packet *p)
 {
-	__u32 limit = p->v6 ? QUOTE6 : QUOTE4, quote = p->len < limit ? p->len : limit;
-	__u32 head = p->v6 ? sizeof(struct error6) : sizeof(struct error4);
-	struct __sk_buff *skb = p->ctx;
-	struct ethhdr *eth;
-	__u8 smac[ETH_ALEN], dmac[ETH_ALEN];
+	__u32 limit, quote, head, hop;
+	struct nexthop *n;
+	struct addr from;
+	__u64 sum;
 
-	if (xdp)
-		return V_DEFERRED;
-	trace(STEP_ANSWER, kind, mtu);
-	if (!icmp_allowed())
-		return V_ICMP_LIMITED;
+	if (!p)
+		return V_HELPER;
+	from = p->daddr;
+	hop = p->self;
+	n = hop ? bpf_map_lookup_elem(&nexthops, &hop) : NULL;
+	if (n)
+		from = n->from;
+	limit = p->v6 ? QUOTE6 : QUOTE4;
+	head = p->v6 ? sizeof(struct error6) : sizeof(struct error4);
+	quote = p->quote < limit ? p->quote : limit;
 	/* The error must quote the header it speaks of whole, and the part
 	 * with the ports; and nothing is answered about a later fragment. */
 	if (p->later || quote < p->l4 - p->l3 + 8u)
-		return why;
-	if (bpf_skb_change_tail(skb, p->l3 + quote, 0) ||
+		return V_MALFORMED;
+	if (bpf_skb_change_tail(skb, ETH_HLEN + quote, 0) ||
 	    bpf_skb_adjust_room(skb, head, BPF_ADJ_ROOM_MAC, 0) ||
-	    bpf_skb_pull_data(skb, p->l3 + head + quote))
+	    bpf_skb_pull_data(skb, ETH_HLEN + head + quote))
 		return V_HELPER;
-	if (!(p->v6 ? error_head6(p, kind, mtu, quote) : error_head4(p, kind, mtu, quote)))
+	sum = sum_quote(skb, p, ETH_HLEN + head, quote);
+	if (!(p->v6 ? error_head6(skb, p, &from, quote, sum) : error_head4(skb, p, &from, quote, sum)))
 		return V_HELPER;
-	eth = packet_at(p, 0, sizeof(*eth));
+	return V_NONE;
+}
+
+/* Has the packet answered with an error: the tc program does so at its end. */
+static __always_inline int icmp_answer(struct packet *p, int kind, __u32 mtu, int why, int *action)
+{
+	if (xdp)
+		return V_DEFERRED;
+	trace(STEP_ANSWER, kind, mtu);
+	icmp_make(&p->answer, p->v6, kind, mtu);
+	p->quote = p->len;
+	p->answering = ANSWER_BACK;
+	return why;
+}
+
+/* Sends a packet back the way it came. */
+static __always_inline bool turn_round(struct packet *p, int *action)
+{
+	__u8 smac[ETH_ALEN], dmac[ETH_ALEN];
+	struct ethhdr *eth = packet_at(p, 0, sizeof(*eth));
+
 	if (!eth)
-		return V_HELPER;
+		return false;
 	__builtin_memcpy(dmac, eth->h_source, ETH_ALEN);
 	__builtin_memcpy(smac, eth->h_dest, ETH_ALEN);
 	set_macs(p, dmac, smac);
 	*action = redirect(p, ingress_index(p));
+	return true;
+}
+
+/* Gives the answer somebody asked for. `why` is the verdict so far. */
+static __noinline int give_answer(struct __sk_buff *skb, struct packet *p, int why, int *action)
+{
+	bool routed = p->answering == ANSWER_ROUTED;
+	struct way w;
+	int v;
+
+	p->segment = 0; /* an error is never too big */
+	if (routed) {
+		v = find_way(p, &p->daddr, &p->saddr, &w);
+		if (v)
+			return v;
+	}
+	if (!icmp_allowed())
+		return V_ICMP_LIMITED;
+	v = icmp_error(skb, p);
+	p->ctx = skb; /* for the verifier, which takes all of *p for numbers now */
+	if (v)
+		return v == V_MALFORMED ? why : v;
+	if (routed)
+		*action = send_way(p, &w);
+	else if (!turn_round(p, action))
+		return V_HELPER;
 	return why;
 }

@@ -14,12 +14,25 @@
 #include "types.h"
 #include "verdict.h"
 
+struct icmp {
+	__u8 type, code;
+	__be16 check;
+	__be16 word, mtu; /* too big of ICMPv4; ICMPv6 uses both as one word */
+};
+
+/* What becomes of a packet that is answered with an ICMP error (tc only). */
+enum answering {
+	ANSWER_NOT = 0,
+	ANSWER_BACK = 1,   /* the answer goes the way the packet came */
+	ANSWER_ROUTED = 2, /* it is routed */
+};
+
 struct packet {
 	void *ctx;
 	bool v6;
 	__u8 protocol;
 	__u8 ttl;
-	__u8 tos; /* IPv4 only */
+	__u8 tos; /* of IPv6: traffic class */
 	__u16 l3;      /* offset of the IP header */
 	__u16 l4;      /* offset of the transport header */
 	__u16 len;     /* of the IP packet, by its own word */
@@ -34,7 +47,10 @@ struct packet {
 	__be32 frag_id;
 	struct addr saddr;
 	struct addr daddr;
-	const struct addr *self; /* the director, in an error about it; NULL: the address it was sent to */
+	struct icmp answer; /* the error; what of it stands before the quotation */
+	__u32 self; /* next hop whose `from` is the error's source; 0: the address the packet was sent to */
+	__u16 quote;	    /* how much of the packet there is to be quoted */
+	__u8 answering;	    /* enum answering */
 };
 
 struct iphdr4 {
@@ -67,42 +83,50 @@ struct udp {
 	__be16 source, dest, len, check;
 };
 
-struct icmp {
-	__u8 type, code;
-	__be16 check;
-	__be16 word, mtu; /* too big of ICMPv4; ICMPv6 uses both as one word */
-};
-
 #define IP_DF	  0x4000
 #define IP_MF	  0x2000
 #define IP_OFFSET 0x1fff
 
 
+static __always_inline void *ctx_data(void *ctx)
+{
+	return (void *)(xdp ? ctx_field(ctx, struct xdp_md, data) : ctx_field(ctx, struct __sk_buff, data));
+}
+
+static __always_inline void *ctx_end(void *ctx)
+{
+	return (void *)(xdp ? ctx_field(ctx, struct xdp_md, data_end) : ctx_field(ctx, struct __sk_buff, data_end));
+}
+
 static __always_inline void *packet_data(const struct packet *p)
 {
-	return (void *)(xdp ? ctx_field(p->ctx, struct xdp_md, data) : ctx_field(p->ctx, struct __sk_buff, data));
+	return ctx_data(p->ctx);
 }
 
 static __always_inline void *packet_end(const struct packet *p)
 {
-	return (void *)(xdp ? ctx_field(p->ctx, struct xdp_md, data_end) :
-			      ctx_field(p->ctx, struct __sk_buff, data_end));
+	return ctx_end(p->ctx);
 }
 
 /* The bytes [offset, offset+size) of the packet, or NULL. The mask changes
  * nothing after the comparison; it is written out because the compiler may
  * compare one copy of the offset and add another ("offset is outside of the
  * packet"). */
-static __always_inline void *packet_at(const struct packet *p, __u32 offset, __u32 size)
+static __always_inline void *bytes_at(void *ctx, __u32 offset, __u32 size)
 {
-	void *at = packet_data(p);
+	void *at = ctx_data(ctx);
 	__u64 bounded = offset;
 
 	if (bounded > 0x7ff)
 		return NULL;
 	asm volatile("%0 &= 0x7ff" : "+r"(bounded));
 	at += bounded;
-	return at + size > packet_end(p) ? NULL : at;
+	return at + size > ctx_end(ctx) ? NULL : at;
+}
+
+static __always_inline void *packet_at(const struct packet *p, __u32 offset, __u32 size)
+{
+	return bytes_at(p->ctx, offset, size);
 }
 
 static __always_inline void map4(struct addr *a, __be32 v4)
@@ -229,6 +253,7 @@ static __always_inline int parse_ipv6(struct packet *p)
 	p->len = bpf_ntohs(ip->payload) + sizeof(*ip);
 	p->v6 = true;
 	p->ttl = ip->hops;
+	p->tos = bpf_ntohl(ip->flow) >> 20;
 	p->saddr = ip->saddr;
 	p->daddr = ip->daddr;
 	p->may_fragment = false;

@@ -93,6 +93,6 @@ static __noinline int stray(struct packet *p, int *action)
 	n = bpf_map_lookup_elem(&nexthops, &hop);
 	if (!n)
 		return V_NOT_OURS;
-	p->self = &n->from;
+	p->self = hop;
 	return icmp_answer(p, ICMP_NO_PORT, 0, V_STRAY, action);
 }

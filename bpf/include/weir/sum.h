@@ -46,12 +46,8 @@ static long sum_piece(__u32 i, struct summing *s)
 			goto failed;
 		s->left -= SCRATCH;
 	} else {
-		/* Before Linux 6.8 the verifier learns nothing from "not zero". */
-		left--;
-		asm volatile("%0 &= 511" : "+r"(left));
-		left++;
 		__builtin_memset(buf->bytes, 0, SCRATCH);
-		if (copy_out(s->ctx, s->at, buf->bytes, left))
+		if (copy_out(s->ctx, s->at, buf->bytes, believed(left, SCRATCH)))
 			goto failed;
 		s->left = 0;
 	}
@@ -63,15 +59,16 @@ failed:
 	return 1;
 }
 
-/* Adds the bytes [at, at+len) of the packet to *sum. */
-static __noinline bool sum_range(const struct packet *p, __u32 at, __u32 len, __u64 *sum)
+/* Adds the bytes [at, at+len) of the packet to *sum. `any` is a number the
+ * verifier does not know (hidden). */
+static __noinline bool sum_range(void *ctx, __u32 at, __u32 len, __u64 *sum, __u32 any)
 {
 	struct summing s = {
-		.ctx = p->ctx,
-		.sum = hidden(*sum, p->len),
-		.at = hidden(at, p->len),
-		.left = hidden(len, p->len),
-		.failed = hidden(0, p->len),
+		.ctx = ctx,
+		.sum = hidden(*sum, any),
+		.at = hidden(at, any),
+		.left = hidden(len, any),
+		.failed = hidden(0, any),
 	};
 
 	bpf_loop(0x10000 / SCRATCH, sum_piece, &s, 0);

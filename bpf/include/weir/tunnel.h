@@ -24,115 +24,141 @@ static __always_inline __u8 outer_tos(__u8 tos)
 	return (tos & 3) == 3 ? (tos & ~3) | 2 : tos;
 }
 
-static __always_inline bool look_inside(const struct packet *p, struct inner *in)
+static __always_inline __u8 outer_protocol(const struct packet *p, const struct dest *d)
 {
-	if (p->v6) {
-		struct iphdr6 *ip = packet_at(p, p->l3, sizeof(*ip));
-
-		if (!ip)
-			return false;
-		in->tos = outer_tos(bpf_ntohl(ip->flow) >> 20);
-		in->ttl = ip->hops;
-		in->df = false;
-	} else {
-		struct iphdr4 *ip = packet_at(p, p->l3, sizeof(*ip));
-
-		if (!ip)
-			return false;
-		in->tos = outer_tos(ip->tos);
-		in->ttl = ip->ttl;
-		in->df = ip->frag & bpf_htons(IP_DF);
-	}
-	return true;
-}
-
-/* Makes room between Ethernet and IP. In tc the kernel is told what will stand
- * there, so that it can cut a GSO packet later; the segments stay as large as
- * they are, since it was seen that they fit. */
-static __always_inline bool make_room(const struct packet *p, const struct inner *in, bool outer6)
-{
-	__u32 size = (outer6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4)) + in->size;
-	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
-
-	if (xdp)
-		return !bpf_xdp_adjust_head(p->ctx, -(int)size);
-	flags |= outer6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
-	if (in->type == ENCAP_GUE)
-		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
-	if (in->type == ENCAP_GRE)
-		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
-	return !bpf_skb_adjust_room(p->ctx, size, BPF_ADJ_ROOM_MAC, flags);
-}
-
-static __always_inline __u8 outer_protocol(const struct packet *p, const struct inner *in)
-{
-	if (in->type == ENCAP_GUE)
+	if (encap_type(d) == ENCAP_GUE)
 		return IPPROTO_UDP;
-	if (in->type == ENCAP_GRE)
+	if (encap_type(d) == ENCAP_GRE)
 		return IPPROTO_GRE;
 	return p->v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
 }
 
-static __always_inline bool outer_head4(const struct packet *p, const struct dest *d, const struct nexthop *n,
-					const struct inner *in)
+static __always_inline void outer_head4(struct iphdr4 *ip, const struct packet *p, const struct dest *d,
+					const struct nexthop *n, __u32 size)
 {
-	struct iphdr4 *ip = packet_at(p, p->l3, sizeof(*ip));
+	bool df = !p->v6 && !p->may_fragment;
 
-	if (!ip)
-		return false;
 	ip->vihl = 0x45;
-	ip->tos = in->tos;
-	ip->len = bpf_htons(p->len + sizeof(*ip) + in->size);
-	ip->id = in->df ? 0 : bpf_get_prandom_u32();
-	ip->frag = in->df ? bpf_htons(IP_DF) : 0;
-	ip->ttl = in->ttl;
-	ip->protocol = outer_protocol(p, in);
+	ip->tos = outer_tos(p->tos);
+	ip->len = bpf_htons(p->len + size);
+	ip->id = df ? 0 : bpf_get_prandom_u32();
+	ip->frag = df ? bpf_htons(IP_DF) : 0;
+	ip->ttl = p->ttl - 1;
+	ip->protocol = outer_protocol(p, d);
 	ip->saddr = n->from.w[3];
 	ip->daddr = d->addr.w[3];
-	ip->check = 0;
-	ip->check = ~csum_fold((__u64)bpf_htons(0x4500 | in->tos) + ip->len + ip->id + ip->frag +
+	ip->check = ~csum_fold((__u64)bpf_htons(0x4500 | ip->tos) + ip->len + ip->id + ip->frag +
 			       bpf_htons((__u16)ip->ttl << 8 | ip->protocol) + ip->saddr + ip->daddr);
-	return true;
 }
 
-static __always_inline bool outer_head6(const struct packet *p, const struct dest *d, const struct nexthop *n,
-					const struct inner *in)
+static __always_inline void outer_head6(struct iphdr6 *ip, const struct packet *p, const struct dest *d,
+					const struct nexthop *n, __u32 size)
 {
-	struct iphdr6 *ip = packet_at(p, p->l3, sizeof(*ip));
-
-	if (!ip)
-		return false;
-	ip->flow = bpf_htonl(0x60000000 | (__u32)in->tos << 20);
-	ip->payload = bpf_htons(p->len + in->size);
-	ip->next = outer_protocol(p, in);
-	ip->hops = in->ttl;
+	ip->flow = bpf_htonl(0x60000000 | (__u32)outer_tos(p->tos) << 20);
+	ip->payload = bpf_htons(p->len + size - sizeof(*ip));
+	ip->next = outer_protocol(p, d);
+	ip->hops = p->ttl - 1;
 	ip->saddr = n->from;
 	ip->daddr = d->addr;
-	return true;
+}
+
+/* Makes the outer headers of a packet whose hop count was taken down already
+ * (p still has the old one). */
+__noinline int outer_make(const struct packet *p, const struct dest *d, const struct nexthop *n, struct outer *o)
+{
+	__u32 ip, size;
+	bool v6;
+
+	if (!p || !d || !n || !o)
+		return 0;
+	v6 = d->flags & DEST_V6;
+	ip = v6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4);
+	size = encap_size(d);
+	o->flags = BPF_F_ADJ_ROOM_FIXED_GSO;
+	o->flags |= v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	if (is_summed(d, o) && !o->sum)
+		o->sum = sum_that_follows(p, o);
+	if (encap_type(d) == ENCAP_GUE) {
+		o->flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+		gue_head((void *)&o->bytes[v6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4)], p, d, n, o);
+	} else if (encap_type(d) == ENCAP_GRE) {
+		o->flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+		if (!is_summed(d, o))
+			size = sizeof(struct gre);
+		gre_head((void *)&o->bytes[v6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4)], p, d, o);
+	}
+	o->size = ip + size;
+	if (v6)
+		outer_head6((void *)o->bytes, p, d, n, o->size);
+	else
+		outer_head4((void *)o->bytes, p, d, n, o->size);
+	return 0;
+}
+
+/* Reads what the outer headers depend on and p does not hold. */
+static __always_inline bool outer_read(struct packet *p, const struct dest *d, struct outer *o)
+{
+	__u32 *head = packet_at(p, p->l3, sizeof(o->head));
+	void *ctx = p->ctx;
+	struct udp *udp;
+	int must;
+
+	if (!head)
+		return false;
+	__builtin_memcpy(o->head, head, sizeof(o->head));
+	o->gso = xdp ? 0 : ctx_field(p->ctx, struct __sk_buff, gso_size);
+	o->sum = 0;
+	udp = packet_at(p, p->l4, sizeof(*udp));
+	if (udp)
+		o->udp = *udp;
+	must = outer_must_sum(p, d, o);
+	p->ctx = ctx; /* for the verifier, which takes all of *p for numbers now */
+	return !must || sum_range(ctx, p->l3, p->len, &o->sum, p->len);
+}
+
+/* Makes room between Ethernet and IP and fills it. In tc the kernel is told
+ * what stands there, so that it can cut a GSO packet later; the segments stay
+ * as large as they are, since it was seen that they fit. */
+static __always_inline bool outer_put(const struct packet *p, struct outer *o)
+{
+	__u32 size = believed(o->size, OUTER_MOST);
+
+	if (xdp)
+		return !bpf_xdp_adjust_head(p->ctx, -(int)size) &&
+		       !bpf_xdp_store_bytes(p->ctx, p->l3, o->bytes, size);
+	return !bpf_skb_adjust_room(p->ctx, size, BPF_ADJ_ROOM_MAC, o->flags) &&
+	       !bpf_skb_store_bytes(p->ctx, p->l3, o->bytes, size, 0);
 }
 
 /* Wraps the packet, whose hop count was taken down already. */
 static __noinline bool wrap(struct packet *p, const struct dest *d, const struct nexthop *n)
 {
-	bool outer6 = d->flags & DEST_V6;
-	struct inner in = {};
+	__u32 zero = 0;
+	struct outer *o = bpf_map_lookup_elem(&outers, &zero);
+	void *ctx = p->ctx;
 	struct ethhdr *eth;
-	__u32 at;
 
-	if (!look_inside(p, &in) || !look_for_encap(p, d, &in) || !make_room(p, &in, outer6))
+	if (!o || !outer_read(p, d, o))
+		return false;
+	outer_make(p, d, n, o);
+	p->ctx = ctx;
+	if (!outer_put(p, o))
 		return false;
 	eth = packet_at(p, 0, sizeof(*eth));
 	if (!eth)
 		return false;
-	eth->h_proto = outer6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-	if (!(outer6 ? outer_head6(p, d, n, &in) : outer_head4(p, d, n, &in)))
-		return false;
-	at = p->l3 + (outer6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4));
-	if (in.type == ENCAP_GUE)
-		return gue_head(p, at, d, n, &in);
-	if (in.type == ENCAP_GRE)
-		return gre_head(p, at, &in);
+	eth->h_proto = d->flags & DEST_V6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 	return true;
+}
+
+/* What fits on the way, by its own interfaces and by what routers said. */
+static __always_inline __u32 way_mtu(const struct nexthop *n, __u32 now)
+{
+	__u32 learned = n->learned_mtu;
+
+	if (learned && (__s32)(n->learned_until - now) > 0 && (learned < n->mtu || !n->mtu))
+		return learned;
+	return n->mtu;
 }
 
 /* The smallest packets IPv4 and IPv6 must carry whole (RFC 791, RFC 8200). */
@@ -145,9 +171,13 @@ static __always_inline __u32 room_on_way(const struct dest *d, const struct next
 {
 	__u32 least = d->flags & DEST_V6 ? LEAST_MTU6 : LEAST_MTU4;
 
-	if (!tunnel || !n->mtu)
-		return n->mtu;
-	return n->mtu >= outer_size(d) + least ? n->mtu - outer_size(d) : 1;
+	__u32 mtu = n->mtu;
+
+	if (unlikely(n->learned_mtu))
+		mtu = way_mtu(n, ticks_now());
+	if (!tunnel || !mtu)
+		return mtu;
+	return mtu >= outer_size(d) + least ? mtu - outer_size(d) : 1;
 }
 
 /* A tunnel needs a source address, which only Go's next hop has. */

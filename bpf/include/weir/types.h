@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 10
+#define WEIR_LAYOUT 11
 
 struct addr {
 	__be32 w[4];
@@ -162,6 +162,9 @@ struct nexthop {
 	__u32 flags;
 	struct addr via;
 	struct addr from; /* the director's address on that way: source of tunnel packets */
+	/* What a router said about the way, set by packets; 0: nothing. */
+	__u32 learned_mtu;
+	__u32 learned_until; /* in ticks */
 };
 
 /* --- interfaces ------------------------------------------------------------ */
@@ -400,7 +403,7 @@ struct trace_log {
 _Static_assert(sizeof(struct service_key) == 20, "service_key");
 _Static_assert(sizeof(struct set) == 40, "set");
 _Static_assert(sizeof(struct dest) == 64, "a destination is one cache line");
-_Static_assert(sizeof(struct nexthop) == 56, "nexthop");
+_Static_assert(sizeof(struct nexthop) == 64, "nexthop");
 _Static_assert(sizeof(struct bucket4) == 64, "an IPv4 bucket is one cache line");
 _Static_assert(sizeof(struct bucket6) == 128, "an IPv6 bucket is two cache lines");
 _Static_assert(sizeof(struct wide) == 64, "a wide entry is one cache line");

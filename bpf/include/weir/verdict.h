@@ -36,5 +36,6 @@ enum verdict {
 	V_NO_CALL_ID = 23,     /* SIP's engine found no Call-ID to go by */
 	V_BYPASSED = 24,       /* cache_bypass: nobody serves the mark, so it goes where it was sent */
 	V_STRAY = 25,	       /* nat_icmp_send: a real server's packet that belongs to nothing */
-	V_COUNT = 26,
+	V_TUNNEL_ERROR = 26,   /* ICMP error about a tunnel, taken note of */
+	V_COUNT = 27,
 };

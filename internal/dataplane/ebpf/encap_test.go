@@ -206,3 +206,26 @@ func TestEncapIsRestored(t *testing.T) {
 		}
 	}
 }
+
+// A size some router named counts until its time is over, in both doors.
+func TestLearnedMTU(t *testing.T) {
+	for _, tt := range []struct {
+		left int32 // ticks
+		want string
+	}{{100, "too-big"}, {-1, "forwarded"}} {
+		r := newRig(t)
+		r.encapped(lvs.ServiceKey{Protocol: lvs.TCP, Addr: vip}, server4, lvs.Encap{})
+		hop := r.plane.hops.byAddr[server4.Addr()]
+		n := r.plane.hops.written[hop]
+		n.LearnedMtu, n.LearnedUntil = 1000, uint32(int32(ticksNow())+tt.left)
+		if err := r.plane.write("nexthops", hop, n); err != nil {
+			t.Fatal(err)
+		}
+		if f := r.xdp(long(client, vip, 64)); (f.action == xdpPass) != (tt.want == "too-big") {
+			t.Errorf("%d ticks left: XDP did %d", tt.left, f.action)
+		}
+		if f := r.ingress(long(client, vip, 64)); f.verdict != tt.want {
+			t.Errorf("%d ticks left: %q, want %q", tt.left, f.verdict, tt.want)
+		}
+	}
+}

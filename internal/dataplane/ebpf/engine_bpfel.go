@@ -98,14 +98,16 @@ type engineLive struct {
 }
 
 type engineNexthop struct {
-	_       structs.HostLayout
-	Ifindex uint32
-	Mtu     uint32
-	Dmac    [6]uint8
-	Smac    [6]uint8
-	Flags   uint32
-	Via     engineAddr
-	From    engineAddr
+	_            structs.HostLayout
+	Ifindex      uint32
+	Mtu          uint32
+	Dmac         [6]uint8
+	Smac         [6]uint8
+	Flags        uint32
+	Via          engineAddr
+	From         engineAddr
+	LearnedMtu   uint32
+	LearnedUntil uint32
 }
 
 type engineOverload struct {
@@ -309,7 +311,8 @@ const (
 	engineVerdictV_NO_CALL_ID     engineVerdict = 23
 	engineVerdictV_BYPASSED       engineVerdict = 24
 	engineVerdictV_STRAY          engineVerdict = 25
-	engineVerdictV_COUNT          engineVerdict = 26
+	engineVerdictV_TUNNEL_ERROR   engineVerdict = 26
+	engineVerdictV_COUNT          engineVerdict = 27
 )
 
 type engineWide struct {
@@ -348,9 +351,11 @@ const (
 	engineMapFtpTexts     = "ftp_texts"
 	engineMapHalf4        = "half4"
 	engineMapHalf6        = "half6"
+	engineMapHearings     = "hearings"
 	engineMapIcmpBudgets  = "icmp_budgets"
 	engineMapLives        = "lives"
 	engineMapNexthops     = "nexthops"
+	engineMapOuters       = "outers"
 	engineMapOverloads    = "overloads"
 	engineMapPorts        = "ports"
 	engineMapReals        = "reals"
@@ -444,9 +449,11 @@ type engineMapSpecs struct {
 	FtpTexts     *ebpf.MapSpec `ebpf:"ftp_texts"`
 	Half4        *ebpf.MapSpec `ebpf:"half4"`
 	Half6        *ebpf.MapSpec `ebpf:"half6"`
+	Hearings     *ebpf.MapSpec `ebpf:"hearings"`
 	IcmpBudgets  *ebpf.MapSpec `ebpf:"icmp_budgets"`
 	Lives        *ebpf.MapSpec `ebpf:"lives"`
 	Nexthops     *ebpf.MapSpec `ebpf:"nexthops"`
+	Outers       *ebpf.MapSpec `ebpf:"outers"`
 	Overloads    *ebpf.MapSpec `ebpf:"overloads"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Reals        *ebpf.MapSpec `ebpf:"reals"`
@@ -510,9 +517,11 @@ type engineMaps struct {
 	FtpTexts     *ebpf.Map `ebpf:"ftp_texts"`
 	Half4        *ebpf.Map `ebpf:"half4"`
 	Half6        *ebpf.Map `ebpf:"half6"`
+	Hearings     *ebpf.Map `ebpf:"hearings"`
 	IcmpBudgets  *ebpf.Map `ebpf:"icmp_budgets"`
 	Lives        *ebpf.Map `ebpf:"lives"`
 	Nexthops     *ebpf.Map `ebpf:"nexthops"`
+	Outers       *ebpf.Map `ebpf:"outers"`
 	Overloads    *ebpf.Map `ebpf:"overloads"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Reals        *ebpf.Map `ebpf:"reals"`
@@ -546,9 +555,11 @@ func (m *engineMaps) Close() error {
 		m.FtpTexts,
 		m.Half4,
 		m.Half6,
+		m.Hearings,
 		m.IcmpBudgets,
 		m.Lives,
 		m.Nexthops,
+		m.Outers,
 		m.Overloads,
 		m.Ports,
 		m.Reals,

@@ -64,6 +64,7 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		if err := p.engine.maps["nexthops"].Lookup(id, &n); err != nil {
 			return fmt.Errorf("read next hop %d: %w", id, err)
 		}
+		n.LearnedMtu, n.LearnedUntil = 0, 0 // Go writes none
 		p.hops.written[id] = n
 	}
 	for i, f := range []*engineFilter{&p.bits, &p.wide} {

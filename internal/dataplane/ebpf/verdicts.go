@@ -29,5 +29,6 @@ var verdictNames = [engineVerdictV_COUNT]lvs.PacketVerdict{
 	engineVerdictV_NO_CALL_ID:     {Name: "no-call-id", Fate: lvs.Dropped, Drop: true, Help: "the first datagram for a SIP service had no Call-ID to go by"},
 	engineVerdictV_BYPASSED:       {Name: "bypassed", Fate: lvs.Passed, Help: "cache_bypass: nobody serves the firewall mark, so packets go where they were sent"},
 	engineVerdictV_STRAY:          {Name: "stray", Fate: lvs.Dropped, Drop: true, Help: "nat_icmp_send: of a masqueraded real server, but of no connection; answered with port unreachable"},
+	engineVerdictV_TUNNEL_ERROR:   {Name: "tunnel-error", Fate: lvs.Dropped, Drop: true, Help: "routers' words about tunnels to real servers, taken note of"},
 	engineVerdictV_HELPER:         {Name: "helper-failed", Fate: lvs.Dropped, Drop: true, Help: "the kernel refused to change the packet; memory is short"},
 }
