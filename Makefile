@@ -10,7 +10,7 @@ VERSION := $(shell git describe --tags --dirty 2>/dev/null || git describe --alw
 
 # Rooms without a kernel under them are tested with the race detector, all at
 # once; the others one after the other, since they measure times.
-KERNEL := /(guest|conformance|peers|lab|netif|dataplane/ebpf|demo|realserver/(decap|host))(/|$$)
+KERNEL := /(guest|conformance|peers|lab|netif|dataplane/ebpf|demo|journey|realserver/(decap|host))(/|$$)
 RESULTS := 2>&1 | awk -f tools/results.awk
 
 .PHONY: guest conformance build demo test test-root packages vet lint generated race kernel docs generate bench fuzz clean

@@ -62,6 +62,7 @@ var arrows = map[string][]string{
 	"internal/guest":                   nil,
 	"internal/conformance":             {"dataplane/ebpf", "guest", "lab", "lvs"},
 	"internal/peers":                   nil,
+	"internal/journey":                 {"lab"}, // it meets weir as a program
 	"internal/arch":                    nil,
 	"cmd/weir":                         {"*"},
 }

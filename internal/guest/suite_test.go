@@ -11,7 +11,7 @@ import (
 
 // suite are the rooms whose tests touch the kernel, and therefore must pass on
 // the oldest one too.
-var suite = []string{"dataplane/ebpf", "netif", "lab", "realserver/decap", "realserver/host"}
+var suite = []string{"dataplane/ebpf", "netif", "lab", "netif/local", "realserver/decap", "realserver/host"}
 
 // homely tests need a server with users and their ways, which the guest has not.
 const homely = "^TestVsftpd$"

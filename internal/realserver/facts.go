@@ -27,7 +27,11 @@ type Link struct {
 	Ethernet bool
 	Port     bool // of a bridge or bond: its packets arrive there
 	Loopback bool
+	Inner    Inner // of a tunnel device
 }
+
+// An Inner is what a tunnel device of the kernel finds in its packets.
+type Inner struct{ IPv4, IPv6 bool }
 
 // arrives tells whether packets of a director may arrive there by themselves.
 func (l Link) arrives() bool { return l.Ethernet && l.Up && !l.Port }

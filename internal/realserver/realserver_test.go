@@ -34,6 +34,11 @@ func good() Facts {
 	return f
 }
 
+var (
+	tunl0 = Link{Index: 9, Name: "tunl0", Kind: "ipip", Up: true, Inner: Inner{IPv4: true}}
+	sit0  = Link{Index: 10, Name: "sit0", Kind: "sit", Up: true, Inner: Inner{IPv6: true}}
+)
+
 func unwrapped(f *Facts) { u := f.wanted(ipip); f.Unwrap = &u }
 
 func find(list []Requirement, name string) Requirement {
@@ -86,9 +91,16 @@ func TestTroubles(t *testing.T) {
 		"rp_filter, other way":   {gate, func(f *Facts) { f.Settings[conf4("eth0", "rp_filter")] = "1"; f.Defaults[0].Link = "eth1" }, "rp_filter of eth0", Wrong, "elsewhere", "setting net/ipv4/conf/eth0/rp_filter"},
 		"rp_filter, no way":      {gate, func(f *Facts) { f.Settings[conf4("eth0", "rp_filter")] = "1"; f.Defaults = nil }, "rp_filter of eth0", Wrong, "", "setting net/ipv4/conf/eth0/rp_filter"},
 		"rp_filter, tunnel": {ipip, func(f *Facts) {
-			f.Links = append(f.Links, Link{9, "tunl0", "ipip", true, false, false, false})
+			f.Links = append(f.Links, tunl0)
 			f.Settings[conf4("tunl0", "rp_filter")] = "1"
 		}, "rp_filter of tunl0", Wrong, "strict", "setting net/ipv4/conf/tunl0/rp_filter"},
+		"rp_filter, loose": {ipip, func(f *Facts) { f.Links = append(f.Links, tunl0); f.Settings[conf4("tunl0", "rp_filter")] = "2" }, "rp_filter of tunl0", Wrong, "rp_filter=0", "setting net/ipv4/conf/tunl0/rp_filter"},
+		"rp_filter, all":   {ipip, func(f *Facts) { f.Links = append(f.Links, tunl0); f.Settings[conf4("all", "rp_filter")] = "2" }, "rp_filter of tunl0", Wrong, "ip address add", ""},
+		"rp_filter, address": {ipip, func(f *Facts) {
+			f.Links = append(f.Links, tunl0)
+			f.Settings[conf4("all", "rp_filter")] = "2"
+			f.Addresses = append(f.Addresses, Address{"tunl0", netip.MustParsePrefix("10.0.0.11/32"), false})
+		}, "rp_filter of tunl0", OK, "", "setting net/ipv4/conf/tunl0/rp_filter"},
 		"no IPv6 on lo":   {gate, set(conf6("lo", "disable_ipv6"), "1"), "IPv6 on lo", Wrong, "", "setting net/ipv6/conf/lo/disable_ipv6"},
 		"no IPv6 on eth0": {gate, set(conf6("eth0", "disable_ipv6"), "1"), "IPv6 on eth0", Look, "cannot arrive", ""},
 		"no address":      {gate, func(f *Facts) { f.Addresses = slices.Delete(f.Addresses, 1, 2) }, "address 192.0.2.1", Wrong, "missing", "address 192.0.2.1/32 on lo"},
@@ -103,7 +115,7 @@ func TestTroubles(t *testing.T) {
 		}, "address 192.0.2.1", Wrong, "192.0.2.1/24 dev eth0", ""},
 		"short prefix": {gate, func(f *Facts) { f.Addresses[1].Prefix = netip.MustParsePrefix("192.0.2.1/24") }, "address 192.0.2.1", Wrong, "192.0.2.0/24", ""},
 		"address on a dummy": {gate, func(f *Facts) {
-			f.Links = append(f.Links, Link{7, "d0", "dummy", true, false, false, false})
+			f.Links = append(f.Links, Link{Index: 7, Name: "d0", Kind: "dummy", Up: true})
 			f.Addresses[1].Link = "d0"
 		}, "address 192.0.2.1", OK, "d0", ""},
 		"lo is down":          {gate, func(f *Facts) { f.Links[0].Up = false }, "interface lo", Wrong, "ip link set lo up", ""},
@@ -118,13 +130,13 @@ func TestTroubles(t *testing.T) {
 		"one answers":         {gate, func(f *Facts) { f.Answers = []Answer{{vip4, "eth0", "a"}, {vip4, "eth1", "a"}} }, "who answers for 192.0.2.1", OK, "a, which", ""},
 		"two answer":          {gate, func(f *Facts) { f.Answers = []Answer{{vip4, "eth0", "b"}, {vip4, "eth0", "a"}} }, "who answers for 192.0.2.1", Wrong, "a and b", ""},
 		"no own address":      {ipip, func(f *Facts) { f.Addresses = f.Addresses[:3] }, "unwrapping", Wrong, "no address of its own", ""},
-		"the kernel, in part": {ipip, func(f *Facts) { f.Links = append(f.Links, Link{9, "tunl0", "ipip", true, false, false, false}) }, "unwrapping", Wrong, "tunl0 takes only a part", "unwrapping program"},
+		"the kernel, in part": {ipip, func(f *Facts) { f.Links = append(f.Links, tunl0) }, "unwrapping", Wrong, "tunl0 takes only a part", "unwrapping program"},
 		"the kernel, whole": {ipip, func(f *Facts) {
-			f.Links = append(f.Links, Link{9, "tunl0", "ipip", true, false, false, false}, Link{10, "sit0", "sit", true, false, false, false})
+			f.Links = append(f.Links, tunl0, sit0)
 		}, "unwrapping", OK, "by the kernel: tunl0, sit0", ""},
 		"both": {ipip, func(f *Facts) {
 			unwrapped(f)
-			f.Links = append(f.Links, Link{9, "tunl0", "ipip", true, false, false, false})
+			f.Links = append(f.Links, tunl0)
 		}, "unwrapping", OK, "gets what it leaves", "unwrapping program"},
 		"another address": {ipip, func(f *Facts) { unwrapped(f); f.Addresses[3].Prefix = netip.MustParsePrefix("10.0.0.12/24") }, "unwrapping", Wrong, "10.0.0.11", "unwrapping program"},
 	} {

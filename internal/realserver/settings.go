@@ -2,6 +2,7 @@ package realserver
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -140,24 +141,43 @@ func reversePath(w Wish, f Facts) (list []Requirement) {
 		check = append(check, f.kernelTunnels()...)
 	}
 	for _, l := range check {
-		key := conf4(l.Name, "rp_filter")
-		n := f.effective(l.Name, "rp_filter")
-		r := Requirement{Name: "rp_filter of " + l.Name, State: OK, Found: strconv.Itoa(n), Change: f.set(key, "2")}
-		switch {
-		case n != 1:
-		case !l.Ethernet:
-			r.State, r.Found = Wrong, "strict: every unwrapped packet is dropped, since answers to clients never leave by a tunnel"
-		case f.answersLeave(l.Name):
-			r.Found = "strict, but answers leave by the same interface"
-		default:
-			r.State, r.Found = Wrong, "strict, and the default route leads elsewhere: packets of clients are dropped when they arrive here"
-		}
-		if r.State == Wrong {
-			r.Fix = sysctl(key, "2")
-		}
-		list = append(list, r)
+		list = append(list, f.reverse(l))
 	}
 	return list
+}
+
+// reverse asks one interface. On one without an IPv4 address, such as tunl0,
+// the kernel drops in loose mode as well: only 0 lets packets in there.
+func (f Facts) reverse(l Link) Requirement {
+	const strict, loose = 1, 2
+	key, n := conf4(l.Name, "rp_filter"), f.effective(l.Name, "rp_filter")
+	want := "2"
+	if !f.has4(l) {
+		want = "0"
+	}
+	r := Requirement{Name: "rp_filter of " + l.Name, State: OK, Found: strconv.Itoa(n), Change: f.set(key, want)}
+	word := map[int]string{strict: "strict", loose: "loose, which without an IPv4 address on " + l.Name + " is as good as strict"}[n]
+	switch {
+	case word == "" || n == loose && f.has4(l):
+		return r
+	case f.answersLeave(l.Name):
+		r.Found = word + ", but answers leave by the same interface"
+		return r
+	case l.Ethernet:
+		r.Found = word + ", and the default route leads elsewhere: packets of clients are dropped when they arrive here"
+	default:
+		r.Found = word + ": every unwrapped packet is dropped, since answers to clients never leave by a tunnel"
+	}
+	r.State, r.Fix = Wrong, sysctl(key, want)
+	if want == "0" && f.number(conf4("all", "rp_filter")) > 0 {
+		r.Change = nil
+		r.Fix = fmt.Sprintf("ip address add ADDRESS/32 dev %s, one of this host's own; then weir realserver up (all's rp_filter is not 0, and the larger counts)", l.Name)
+	}
+	return r
+}
+
+func (f Facts) has4(l Link) bool {
+	return slices.ContainsFunc(f.Addresses, func(a Address) bool { return a.Link == l.Name && a.Prefix.Addr().Is4() })
 }
 
 func (f Facts) answersLeave(link string) bool {

@@ -7,16 +7,12 @@ import (
 	"strings"
 )
 
-// What the kernel's own tunnel devices take: outer family, inner family.
+// The kernel's own tunnel devices, and the family of their outer headers.
 var kernelTakes = map[string]struct {
 	method Method
-	takes  func(outer6, inner6 bool) bool
+	outer6 bool
 }{
-	"ipip":   {IPIP, func(outer6, inner6 bool) bool { return !outer6 && !inner6 }},
-	"sit":    {IPIP, func(outer6, inner6 bool) bool { return !outer6 && inner6 }},
-	"ip6tnl": {IPIP, func(outer6, _ bool) bool { return outer6 }},
-	"gre":    {GRE, func(outer6, _ bool) bool { return !outer6 }},
-	"ip6gre": {GRE, func(outer6, _ bool) bool { return outer6 }},
+	"ipip": {IPIP, false}, "sit": {IPIP, false}, "ip6tnl": {IPIP, true}, "gre": {GRE, false}, "ip6gre": {GRE, true},
 }
 
 // kernelTunnels are the kernel's tunnel devices that are up.
@@ -44,7 +40,7 @@ func (f Facts) unwrapped(w Wish, m Method) (names []string, complete bool) {
 			}
 			found := false
 			for _, l := range f.kernelTunnels() {
-				if k := kernelTakes[l.Kind]; k.method == m && k.takes(outer, inner) {
+				if k := kernelTakes[l.Kind]; k.method == m && k.outer6 == outer && (inner && l.Inner.IPv6 || !inner && l.Inner.IPv4) {
 					found = true
 					if !slices.Contains(names, l.Name) {
 						names = append(names, l.Name)
@@ -112,7 +108,8 @@ func unwrapping(w Wish, f Facts) []Requirement {
 	}
 	want := f.wanted(w)
 	r := Requirement{Name: "unwrapping", State: OK, Change: &Change{Unwrap: &want}, Fix: "weir realserver up " + w.String()}
-	if names, ok := f.kernelSuffices(w); ok && f.Unwrap == nil {
+	names, suffices := f.kernelSuffices(w)
+	if suffices && f.Unwrap == nil {
 		// The kernel does it; what weir did earlier is in its way no more.
 		return []Requirement{{Name: "unwrapping", State: OK, Found: "by the kernel: " + strings.Join(names, ", ")}}
 	}
@@ -127,7 +124,7 @@ func unwrapping(w Wish, f Facts) []Requirement {
 		r.State, r.Found = Wrong, "weir's program is attached, but to "+f.Unwrap.String()
 	default:
 		r.Found, r.Fix = "by weir: "+want.String(), ""
-		if names, _ := f.kernelSuffices(w); len(names) > 0 {
+		if len(names) > 0 {
 			r.Found += "; " + strings.Join(names, ", ") + " of the kernel gets what it leaves"
 		}
 	}

@@ -44,9 +44,28 @@ func Links() ([]realserver.Link, error) {
 		}
 		n.Ethernet = a.EncapType == "ether" && !slices.Contains(quiet, n.Kind)
 		n.Port = a.MasterIndex != 0 && !isVRF(all, a.MasterIndex)
+		n.Inner = inner(l)
 		list = append(list, n)
 	}
 	return list, nil
+}
+
+// inner tells what a tunnel device is told to find in its packets. The devices
+// that come with a module are told more narrowly than one would think: ip6tnl0
+// takes IPv6 alone.
+func inner(l netlink.Link) realserver.Inner {
+	proto := -1
+	switch t := l.(type) {
+	case *netlink.Iptun:
+		proto = int(t.Proto)
+	case *netlink.Sittun:
+		proto = int(t.Proto)
+	case *netlink.Ip6tnl:
+		proto = int(t.Proto)
+	case *netlink.Gretun:
+		proto = 0
+	}
+	return realserver.Inner{IPv4: proto == 0 || proto == unix.IPPROTO_IPIP, IPv6: proto == 0 || proto == unix.IPPROTO_IPV6}
 }
 
 // isVRF: a VRF takes no packets, it only routes for its members.
