@@ -25,6 +25,9 @@ var testdata embed.FS
 // the scenarios to run, as a regular expression.
 const inGuest = "WEIR_CONFORMANCE_GUEST"
 
+// elsewhere is where the guest finds scenarios that are not in this program.
+const elsewhere = "WEIR_CONFORMANCE_FILES"
+
 // only picks scenarios by name: WEIR_CONFORMANCE='e4' go test …
 const only = "WEIR_CONFORMANCE"
 
@@ -43,18 +46,25 @@ func TestMain(m *testing.M) {
 
 func observeInGuest(pick string) error {
 	all, err := scenarios(pick)
+	if dir := os.Getenv(elsewhere); dir != "" {
+		all, err = picked(os.DirFS(dir), pick)
+	}
 	if err != nil {
 		return err
 	}
 	return Observe(all, os.Stdout)
 }
 
-func scenarios(pick string) (picked []Scenario, err error) {
-	expr, err := regexp.Compile(pick)
+func scenarios(pick string) ([]Scenario, error) {
+	dir, err := fs.Sub(testdata, "testdata")
 	if err != nil {
 		return nil, err
 	}
-	dir, err := fs.Sub(testdata, "testdata")
+	return picked(dir, pick)
+}
+
+func picked(dir fs.FS, pick string) (picked []Scenario, err error) {
+	expr, err := regexp.Compile(pick)
 	if err != nil {
 		return nil, err
 	}
@@ -163,13 +173,30 @@ func differsFile(s Scenario) string {
 // ask runs the guest's part and collects what it saw.
 func ask(ctx context.Context, t *testing.T, pick string) map[string]Observation {
 	t.Helper()
+	return askAbout(ctx, t, pick, "")
+}
+
+// askAbout runs the scenarios in dir instead, if one is named.
+func askAbout(ctx context.Context, t *testing.T, pick, dir string) map[string]Observation {
+	t.Helper()
 	program, err := guest.BuildTest(ctx, ".", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
 	m := guest.Machine{Cache: "../../.cache/guest", Memory: 1536, CPUs: 2, Files: []guest.File{{From: program, To: "/root/oracle", Mode: 0o755}}}
-	code, err := m.Run(ctx, fmt.Sprintf("export %s='%s'; ./oracle", inGuest, pick), &out)
+	script := fmt.Sprintf("export %s='%s'; ./oracle", inGuest, pick)
+	if dir != "" {
+		found, err := filepath.Glob(filepath.Join(dir, "*.scenario"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			m.Files = append(m.Files, guest.File{From: f, To: "/root/made-up/" + filepath.Base(f), Mode: 0o644})
+		}
+		script = fmt.Sprintf("export %s=/root/made-up; %s", elsewhere, script)
+	}
+	code, err := m.Run(ctx, script, &out)
 	if err != nil {
 		t.Errorf("the guest: %v", err)
 	}
