@@ -46,12 +46,13 @@ kernel:
 	go test -p 1 -v -timeout 40m $$(go list ./... | grep -E '$(KERNEL)') $(RESULTS)
 
 # The privileged tests on Linux 6.1, and weir against the kernel's IPVS there.
-# ONLY=e4 runs the scenarios whose names match. Both are part of test.
+# ONLY=e4 runs the scenarios whose names match, RANDOM_SCENARIOS=500 as many made
+# up. Both are part of test.
 guest: packages
 	go test -v -timeout 30m ./internal/guest $(RESULTS)
 
 conformance: packages
-	WEIR_CONFORMANCE='$(ONLY)' go test -v -timeout 30m ./internal/conformance $(RESULTS)
+	WEIR_CONFORMANCE='$(ONLY)' go test -v -timeout 90m ./internal/conformance $(RESULTS)
 
 docs: build
 	tools/docs
