@@ -56,7 +56,7 @@ static __noinline bool finish_sum(struct packet *p, const struct wrapped *w)
 	__u64 sum = 0;
 	__u16 check;
 
-	if (!sum_range(p, ETH_HLEN + w->sum_start, len - w->sum_start, &sum))
+	if (!sum_range(p->ctx, ETH_HLEN + w->sum_start, len - w->sum_start, &sum, w->end))
 		return false;
 	check = ~csum_fold(sum);
 	return !bpf_skb_store_bytes(p->ctx, ETH_HLEN + w->sum_at, &check, sizeof(check), BPF_F_RECOMPUTE_CSUM);
