@@ -16,6 +16,7 @@ import (
 	"github.com/weir-lb/weir/internal/cli"
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dataplane"
+	"github.com/weir-lb/weir/internal/dialect/all"
 	"github.com/weir-lb/weir/internal/director"
 	"github.com/weir-lb/weir/internal/estimate"
 	"github.com/weir-lb/weir/internal/health"
@@ -119,8 +120,12 @@ func runDaemon(ctx context.Context, m machinery) error {
 		return errors.Join(err, l.Close(), dp.Close())
 	}
 	handler := api.Handler(api.Options{Metrics: shown, Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
-		Started: time.Now(), Reload: r.ask, Refused: r.refused,
-		Down: func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
+		Started: time.Now(), Reload: r.ask, Config: func() config.Config { return *r.current.Load() },
+		Read: func(file string, text []byte, format string) (config.Config, config.Problems) {
+			return all.Read(file, text, format, m.env.Names)
+		},
+		Refused: r.refused,
+		Down:    func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
 
 	log.Info("weir starts", "version", m.env.Version, "file", m.File, "dataplane", dp.Plane().Name)
 	d.Configure(cfg, m.File)

@@ -28,6 +28,8 @@ type Director interface {
 	NextEvent() <-chan struct{} // closed when the next event happens
 	// Change makes changes by hand; there is an error or nil for each.
 	Change(ctx context.Context, changes []lvs.Change) ([]error, error)
+	// Preview is what a configuration would change, as ipvsadm lines.
+	Preview(ctx context.Context, cfg config.Config) ([]string, error)
 }
 
 // An Observer reads what the data plane counts and remembers.
@@ -56,6 +58,10 @@ type Options struct {
 	// Reload reads the configuration again. Problems that are errors mean
 	// that nothing was changed.
 	Reload func(ctx context.Context) (file string, warnings config.Problems, err error)
+	// Read reads the text of a configuration. An empty format means to find out.
+	Read func(file string, text []byte, format string) (config.Config, config.Problems)
+	// Config is the configuration in force.
+	Config func() config.Config
 	// Refused is why the latest reload was refused; empty if it was not.
 	Refused func() string
 	// Down makes weir take its table away and stop; it does not wait for it.
@@ -84,6 +90,9 @@ func Handler(o Options) http.Handler {
 	huma.Get(a, "/v1/events", h.events, says("events", "What has happened, oldest first"))
 	sse.Register(a, huma.Operation{OperationID: "follow", Method: http.MethodGet, Path: "/v1/events/stream",
 		Summary: "What happens from now on, as server-sent events"}, map[string]any{"event": lvs.Event{}}, h.follow)
+	huma.Get(a, "/v1/config", h.config, says("config", "The configuration in force, as weir.yaml"))
+	huma.Post(a, "/v1/config/check", h.checkConfig, says("check-config", "What is wrong with a configuration"), large)
+	huma.Post(a, "/v1/config/diff", h.diffConfig, says("diff-config", "What a configuration would change"), large)
 	huma.Post(a, "/v1/reload", h.reload, says("reload", "Read the configuration again"))
 	huma.Post(a, "/v1/down", h.down, says("down", "Take the table away and stop"))
 	if o.Metrics != nil {

@@ -58,6 +58,8 @@ func (d *fakeDirector) Change(_ context.Context, cs []lvs.Change) ([]error, erro
 	return make([]error, len(cs)), nil
 }
 
+func (d *fakeDirector) Preview(context.Context, config.Config) ([]string, error) { return nil, nil }
+
 func (d *fakeDirector) Snapshot() *lvs.Snapshot {
 	return &lvs.Snapshot{Configured: true, Config: "weir.yaml", Fallback: map[lvs.ServiceKey]bool{web: true},
 		Installed: []lvs.Service{{Key: web, Scheduler: lvs.WLC, Destinations: []lvs.Destination{

@@ -152,35 +152,13 @@ func TestFiles(t *testing.T) {
 
 func TestDiffAgainstARunningWeir(t *testing.T) {
 	s := newShell(t)
-	s.weir(map[string]any{"/v1/services": []client.Service{
-		{ServiceSpec: client.ServiceSpec{Service: "-t 192.0.2.1:80", Scheduler: "rr"}, Destinations: []client.Destination{
-			{DestinationSpec: client.DestinationSpec{Destination: "10.0.0.1:80", Forward: "masq", Weight: 3}, Installed: true, Health: "up"},
-			{DestinationSpec: client.DestinationSpec{Destination: "10.0.0.9:80", Forward: "masq", Weight: 1}, Installed: true, Health: "up"},
-			{DestinationSpec: client.DestinationSpec{Destination: "10.0.0.2:80"}, Health: "down"}}},
-		{ServiceSpec: client.ServiceSpec{Service: "-u 192.0.2.1:53", Scheduler: "rr"}}}})
-	want := `-E -t 192.0.2.1:80 -s wlc
--d -t 192.0.2.1:80 -r 10.0.0.9:80
--D -u 192.0.2.1:53
-`
-	if code, out, err := s.run("diff", "-c", s.file(good)); code != Good || out != want || err != "" {
+	s.weir(map[string]any{"/v1/config/diff": client.Diff{Steps: []string{"-D -u 192.0.2.1:53"}, ByHand: []client.Hand{{Service: "-f 7", Hand: "added"}}}})
+	code, out, err := s.run("diff", "-c", s.file(good))
+	if code != Good || out != "-D -u 192.0.2.1:53\n" || !strings.Contains(err, "-f 7 was added by hand") {
 		t.Errorf("%d\n%s%s", code, out, err)
 	}
-}
-
-// What the running weir would not do is not shown: no fallback for a service
-// that has not been asked yet, and a fallback that becomes a real server
-// serves on until its first answer.
-func TestDiffThinksAsTheDirectorDoes(t *testing.T) {
-	s := newShell(t)
-	s.weir(map[string]any{"/v1/services": []client.Service{
-		{ServiceSpec: client.ServiceSpec{Service: "-t 192.0.2.1:80", Scheduler: "wlc"}, Fallback: true, Destinations: []client.Destination{
-			{DestinationSpec: client.DestinationSpec{Destination: "10.0.0.1:80", Forward: "masq", Weight: 1}, Installed: true, Health: "fallback"}}}}})
-	again := strings.ReplaceAll(strings.SplitAfterN(good, "\n", 3)[2], "192.0.2.1", "192.0.2.2")
-	want := `-e -t 192.0.2.1:80 -r 10.0.0.1:80 -m -w 3
--A -t 192.0.2.2:80 -s wlc
-`
-	if code, out, err := s.run("diff", "-c", s.file(good+again)); code != Good || out != want {
-		t.Errorf("%d\n%s%s", code, out, err)
+	if _, out, _ = s.run("diff", "--json", "-c", s.file(good)); !strings.Contains(out, `"running": true`) || !strings.Contains(out, `"by_hand"`) {
+		t.Errorf("%s", out)
 	}
 }
 

@@ -22,7 +22,9 @@ func (c *command) diff() *cobra.Command {
 		Short: "Print what a configuration would change, as ipvsadm lines",
 		Long: `Print the steps by which the running weir would come from what is installed to
 what the configuration asks for, as ipvsadm lines. Nothing is changed. Without
-a running weir the table is taken as empty and every real server as up.`,
+a running weir the table is taken as empty and every real server as up.
+Only what the file says otherwise than the one in force is changed; what was
+changed by hand is named, and stays.`,
 		Example: "  weir diff -c weir.yaml\n  weir diff -c weir.yaml --json",
 		Args:    fileByFlag,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,41 +39,39 @@ a running weir the table is taken as empty and every real server as up.`,
 			if problems.Err() != nil {
 				return errPrinted
 			}
-			return c.compared(cmd.Context(), cfg)
+			return c.compared(cmd.Context(), client.ConfigText{File: s.file, Text: string(text), Format: s.format}, cfg)
 		},
 	}
 	s.flags(cmd)
 	return cmd
 }
 
-func (c *command) compared(ctx context.Context, cfg config.Config) error {
-	var have []lvs.Service
-	in := allUp(cfg)
-	running, err := c.weir().Services(ctx)
+func (c *command) compared(ctx context.Context, text client.ConfigText, cfg config.Config) error {
+	d, err := c.weir().DiffConfig(ctx, text)
+	running := err == nil
 	switch {
 	case errors.Is(err, client.ErrNotRunning):
 		fmt.Fprintf(c.Stderr, "weir: %v: compared with an empty table, every real server taken as up\n", err)
+		d = client.Diff{Steps: []string{}, ByHand: []client.Hand{}}
+		for _, s := range plan.Diff(nil, plan.Desired(allUp(cfg))) {
+			d.Steps = append(d.Steps, s.Lines()...)
+		}
 	case err != nil:
 		return err
-	default:
-		if have, in, err = against(cfg, running); err != nil {
-			return err
-		}
-	}
-	lines := []string{}
-	for _, s := range plan.Diff(have, plan.Desired(in)) {
-		lines = append(lines, s.Lines()...)
 	}
 	if c.json {
 		return c.printJSON(struct {
-			Running bool     `json:"running"`
-			Steps   []string `json:"steps"`
-		}{err == nil, lines})
+			Running bool `json:"running"`
+			client.Diff
+		}{running, d})
 	}
-	if len(lines) == 0 {
+	for _, h := range d.ByHand {
+		fmt.Fprintf(c.Stderr, "weir: %s was %s by hand; what the file has not changed stays so\n", h.Service, h.Hand)
+	}
+	if len(d.Steps) == 0 {
 		fmt.Fprintln(c.Stderr, "weir: nothing would change")
 	}
-	for _, l := range lines {
+	for _, l := range d.Steps {
 		fmt.Fprintln(c.Stdout, l)
 	}
 	return nil
@@ -87,40 +87,4 @@ func allUp(cfg config.Config) plan.Inputs {
 		}
 	}
 	return in
-}
-
-// against is what the running weir holds and what it would plan with: the
-// health it knows of, and patience with services that are new to it.
-func against(cfg config.Config, running []client.Service) ([]lvs.Service, plan.Inputs, error) {
-	in := plan.Inputs{Config: cfg, Configured: true, Waiting: map[lvs.ServiceKey]bool{}}
-	known := plan.Beliefs{}
-	var have []lvs.Service
-	for _, r := range running {
-		s, health, err := installed(r)
-		if err != nil {
-			return nil, in, fmt.Errorf("read the answer of weir: %w; is it of another version?", err)
-		}
-		have = append(have, s)
-		known[s.Key] = health
-	}
-	for _, s := range cfg.Services {
-		in.Waiting[s.Key] = known[s.Key] == nil
-	}
-	in.Health = plan.Believe(cfg, known, have)
-	return have, in, nil
-}
-
-func installed(r client.Service) (lvs.Service, map[netip.AddrPort]lvs.Health, error) {
-	health := map[netip.AddrPort]lvs.Health{}
-	for _, d := range r.Destinations {
-		at, err := netip.ParseAddrPort(d.Destination)
-		if err != nil {
-			return lvs.Service{}, nil, err
-		}
-		if d.Health != "fallback" {
-			health[at] = lvs.Health{Checked: d.Health != "unchecked", Up: d.Health == "up"}
-		}
-	}
-	s, err := r.Noun()
-	return s, health, err
 }

@@ -22,7 +22,7 @@ func TestStatusAfterARefusedReload(t *testing.T) {
 
 func TestDiffOfNothingSaysSo(t *testing.T) {
 	s := newShell(t)
-	s.weir(map[string]any{"/v1/services": []client.Service{}})
+	s.weir(map[string]any{"/v1/config/diff": client.Diff{}})
 	code, out, err := s.run("diff", "-c", s.file("checkinterval=5\n"))
 	if code != Good || out != "" || !strings.Contains(err, "nothing would change") || !strings.Contains(err, "warning: no virtual service") {
 		t.Errorf("%d\n%s%s", code, out, err)

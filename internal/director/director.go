@@ -123,6 +123,18 @@ func (d *Director) Change(ctx context.Context, changes []lvs.Change) ([]error, e
 	}
 }
 
+// Preview is what a configuration would change, as ipvsadm lines. Nothing is.
+func (d *Director) Preview(ctx context.Context, cfg config.Config) ([]string, error) {
+	done := make(chan []string, 1)
+	d.tell(func(m *mind) { done <- m.preview(cfg) })
+	select {
+	case lines := <-done:
+		return lines, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // Alive is closed as soon as the loop comes round.
 func (d *Director) Alive() <-chan struct{} {
 	c := make(chan struct{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -100,6 +101,31 @@ func (m *mind) reloadTimeouts(was, now lvs.Timeouts) {
 		}
 	}
 	m.tuned = false
+}
+
+// preview thinks through what configure would do, without doing it.
+func (m *mind) preview(cfg config.Config) []string {
+	wish := maps.Clone(m.wish)
+	wish.Reload(m.said, cfg)
+	in := m.in
+	in.Config, in.Configured = cfg, true
+	in.Config.Services = wish.Services()
+	in.Orders = m.in.Orders.Within(wish)
+	in.Health = plan.Believe(in.Config, m.in.Health, m.installed)
+	in.Waiting = maps.Clone(m.in.Waiting)
+	if in.Waiting == nil {
+		in.Waiting = map[lvs.ServiceKey]bool{}
+	}
+	for _, s := range in.Config.Services {
+		if _, known := m.in.Health[s.Key]; !known {
+			in.Waiting[s.Key] = true // its first answers would be out
+		}
+	}
+	lines := []string{}
+	for _, s := range plan.Diff(m.installed, plan.Desired(in)) {
+		lines = append(lines, s.Lines()...)
+	}
+	return lines
 }
 
 // rewish makes what is planned with follow what is asked for.

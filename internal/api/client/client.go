@@ -137,6 +137,21 @@ func (c *Client) Events(ctx context.Context, since time.Time, wait time.Duration
 	return get[[]lvs.Event](ctx, c, "/v1/events", v)
 }
 
+// Config asks for the configuration in force.
+func (c *Client) Config(ctx context.Context) (Config, error) {
+	return get[Config](ctx, c, "/v1/config", nil)
+}
+
+// CheckConfig asks what is wrong with a configuration.
+func (c *Client) CheckConfig(ctx context.Context, t ConfigText) (Checked, error) {
+	return send[Checked](ctx, c, http.MethodPost, "/v1/config/check", nil, t)
+}
+
+// DiffConfig asks what a configuration would change.
+func (c *Client) DiffConfig(ctx context.Context, t ConfigText) (Diff, error) {
+	return send[Diff](ctx, c, http.MethodPost, "/v1/config/diff", nil, t)
+}
+
 // Metrics asks for the metrics, in the text form of Prometheus.
 func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 	return c.do(ctx, http.MethodGet, "/metrics", nil, nil)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/weir-lb/weir/internal/lvs"
@@ -195,6 +196,51 @@ type ServiceTotal struct {
 type Reloaded struct {
 	File     string   `json:"file"`
 	Warnings []string `json:"warnings"`
+}
+
+// A Config is the configuration in force, without what was changed by hand.
+type Config struct {
+	File   string `json:"file"`
+	Text   string `json:"text" doc:"as weir.yaml, in whatever language the file is"`
+	ByHand []Hand `json:"by_hand" doc:"services that are not as it says"`
+}
+
+// A Hand is a service that is not as the configuration has it.
+type Hand struct {
+	Service string `json:"service"`
+	Hand    string `json:"hand" enum:"added,changed,deleted"`
+}
+
+// Compare orders hands by their services.
+func (h Hand) Compare(o Hand) int { return strings.Compare(h.Service, o.Service) }
+
+// A ConfigText is a configuration to be looked at.
+type ConfigText struct {
+	File   string `json:"file,omitempty" doc:"its name, for messages" maxLength:"4096"`
+	Text   string `json:"text" maxLength:"16777216"`
+	Format string `json:"format,omitempty" doc:"its language, if not to be found out" maxLength:"20"`
+}
+
+// A Checked is what is to be said about a configuration.
+type Checked struct {
+	Good     bool            `json:"good"`
+	Services int             `json:"services"`
+	Problems []ConfigProblem `json:"problems"`
+}
+
+// A ConfigProblem is one thing wrong with a configuration, or worth knowing.
+type ConfigProblem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Text    string `json:"text"`
+	Warning bool   `json:"warning"`
+}
+
+// A Diff is what a configuration would change, and what it would leave as it
+// was changed by hand.
+type Diff struct {
+	Steps  []string `json:"steps" doc:"as ipvsadm lines"`
+	ByHand []Hand   `json:"by_hand" doc:"services that are not as the configuration in force has them"`
 }
 
 // A Downed is the answer to a request to go down.

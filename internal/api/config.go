@@ -1,0 +1,49 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/config"
+)
+
+func (h handlers) config(context.Context, *struct{}) (*body[client.Config], error) {
+	snap := h.o.Director.Snapshot()
+	return &body[client.Config]{client.Config{File: snap.Config, Text: string(config.Write(h.o.Config())), ByHand: h.hands()}}, nil
+}
+
+// hands are the services that are not as the configuration has them, sorted.
+func (h handlers) hands() []client.Hand {
+	out := []client.Hand{}
+	for k, hand := range h.o.Director.Snapshot().ByHand {
+		out = append(out, client.Hand{Service: k.String(), Hand: string(hand)})
+	}
+	slices.SortFunc(out, client.Hand.Compare)
+	return out
+}
+
+func (h handlers) checkConfig(_ context.Context, q *struct{ Body client.ConfigText }) (*body[client.Checked], error) {
+	cfg, problems := h.o.Read(q.Body.File, []byte(q.Body.Text), q.Body.Format)
+	return &body[client.Checked]{checked(cfg, problems)}, nil
+}
+
+func checked(cfg config.Config, problems config.Problems) client.Checked {
+	out := client.Checked{Good: problems.Err() == nil, Services: len(cfg.Services), Problems: []client.ConfigProblem{}}
+	for _, p := range problems {
+		out.Problems = append(out.Problems, client.ConfigProblem{File: p.Place.File, Line: p.Place.Line, Text: p.Text, Warning: p.Warning})
+	}
+	return out
+}
+
+func (h handlers) diffConfig(ctx context.Context, q *struct{ Body client.ConfigText }) (*body[client.Diff], error) {
+	cfg, problems := h.o.Read(q.Body.File, []byte(q.Body.Text), q.Body.Format)
+	if err := problems.Err(); err != nil {
+		return nil, refusal("the configuration has problems", err)
+	}
+	steps, err := h.o.Director.Preview(ctx, cfg)
+	if err != nil {
+		return nil, problem(err)
+	}
+	return &body[client.Diff]{client.Diff{Steps: steps, ByHand: h.hands()}}, nil
+}
