@@ -11,7 +11,6 @@ import (
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dataplane/ebpf"
 	"github.com/weir-lb/weir/internal/netif"
-	"github.com/weir-lb/weir/internal/state"
 )
 
 // openEngine loads the packet engine, or takes over the one that runs.
@@ -44,5 +43,5 @@ func removeLeft(context.Context) error {
 		return err
 	}
 	defer held.Close()
-	return errors.Join(removeAll(), state.Remove(statePath(client.SocketPath())))
+	return errors.Join(removeAll(), forget(client.SocketPath()))
 }

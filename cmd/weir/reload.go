@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"reflect"
 	"sync/atomic"
@@ -24,14 +25,20 @@ import (
 type digest [sha256.Size]byte
 
 // read reads the configuration once.
-func read(m machinery) (config.Config, digest, config.Problems, error) {
+func read(m machinery) (config.Config, []byte, config.Problems, error) {
 	text, err := cli.ReadFile(m.File)
 	if err != nil {
-		return config.Config{}, digest{}, nil, err
+		return config.Config{}, nil, nil, err
 	}
+	cfg, problems := m.understand(text)
+	return cfg, text, problems, nil
+}
+
+// understand reads a text as the configuration file's.
+func (m machinery) understand(text []byte) (config.Config, config.Problems) {
 	cfg, problems := all.Read(m.File, text, m.Format, m.env.Names)
 	cfg.Engine = m.Engine.Apply(cfg.Engine)
-	return cfg, sha256.Sum256(text), problems, nil
+	return cfg, problems
 }
 
 // logProblems logs each with its place.
@@ -59,11 +66,15 @@ type reloader struct {
 	current atomic.Pointer[config.Config] // the last good one
 	seen    digest                        // of the text last tried, good or bad
 	orders  chan request
+	history history
 	problem atomic.Pointer[string]
 }
 
+// A request is to read the file again, or to put a text in its place before.
 type request struct {
 	ctx   context.Context
+	text  func() ([]byte, error) // nil: the file as it is
+	how   string                 // it came to be, for the history
 	reply chan reply
 }
 
@@ -72,16 +83,39 @@ type reply struct {
 	err      error
 }
 
-func newReloader(m machinery, d *director.Director, log *slog.Logger, cfg config.Config, hash digest, file *logFile) *reloader {
-	r := &reloader{m: m, d: d, log: log, file: file, seen: hash, orders: make(chan request)}
+func newReloader(m machinery, d *director.Director, log *slog.Logger, cfg config.Config, text []byte, file *logFile) *reloader {
+	r := &reloader{m: m, d: d, log: log, file: file, seen: sha256.Sum256(text), orders: make(chan request), history: historyOf(m.Socket)}
+	r.keep(text, "start")
 	r.current.Store(&cfg)
 	r.problem.Store(new(string))
 	return r
 }
 
+// keep remembers a text. That it cannot is told, and stops nobody.
+func (r *reloader) keep(text []byte, how string) {
+	if err := r.history.keep(text, how); err != nil {
+		r.log.Warn("the history of configurations has a hole", "error", err)
+	}
+}
+
 // ask reloads for the API and waits for the outcome.
 func (r *reloader) ask(ctx context.Context) (string, config.Problems, error) {
-	q := request{ctx, make(chan reply, 1)}
+	return r.request(request{ctx: ctx, how: "reload"})
+}
+
+// apply puts a text in the place of the configuration file and reloads it.
+func (r *reloader) apply(ctx context.Context, text []byte) (string, config.Problems, error) {
+	return r.request(request{ctx: ctx, how: "apply", text: func() ([]byte, error) { return text, nil }})
+}
+
+// rollback puts the text before the newest in the place of the file.
+func (r *reloader) rollback(ctx context.Context) (string, config.Problems, error) {
+	return r.request(request{ctx: ctx, how: "rollback", text: r.history.before})
+}
+
+func (r *reloader) request(q request) (string, config.Problems, error) {
+	ctx := q.ctx
+	q.reply = make(chan reply, 1)
 	select {
 	case r.orders <- q:
 	case <-ctx.Done():
@@ -126,11 +160,11 @@ func (r *reloader) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case q := <-r.orders:
-			problems, err := r.reload(ctx, q.ctx)
+			problems, err := r.obey(ctx, q)
 			q.reply <- reply{problems, err}
 		case <-r.m.hangup:
 			r.reopenLog()
-			_, _ = r.reload(ctx, ctx) // what is wrong is in the log
+			_, _ = r.reload(ctx, ctx, "reload") // what is wrong is in the log
 		case <-w.Events:
 			quiet.Reset(quietTime)
 		case err := <-w.Errors:
@@ -158,17 +192,46 @@ func (r *reloader) changed(ctx context.Context) {
 	if err != nil || sha256.Sum256(text) == r.seen {
 		return // a file that is gone for a moment is about to be replaced
 	}
-	_, _ = r.reload(ctx, ctx) // what is wrong is in the log
+	_, _ = r.reload(ctx, ctx, "reload") // what is wrong is in the log
+}
+
+// obey carries out a request. A text with problems does not touch the file.
+func (r *reloader) obey(ctx context.Context, q request) (config.Problems, error) {
+	if q.text == nil {
+		return r.reload(ctx, q.ctx, q.how)
+	}
+	text, err := q.text()
+	if err != nil {
+		return nil, err
+	}
+	if _, problems := r.m.understand(text); problems.Err() != nil {
+		return problems, problems.Err()
+	}
+	path, err := filepath.EvalSymlinks(r.m.File)
+	if err != nil {
+		return nil, fmt.Errorf("write the configuration: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file", path)
+	}
+	if err == nil {
+		err = replaceFile(path, text, info.Mode().Perm())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write the configuration: %w", err)
+	}
+	return r.reload(ctx, q.ctx, q.how)
 }
 
 // reload reads the file and, if it is good, waits until it is applied. A bad
 // one changes nothing.
-func (r *reloader) reload(ctx, caller context.Context) (config.Problems, error) {
+func (r *reloader) reload(ctx, caller context.Context, how string) (config.Problems, error) {
 	r.m.notify("RELOADING=1\n" + daemon.SdNotifyMonotonicUsec())
 	defer r.m.notify("READY=1")
-	cfg, hash, problems, err := read(r.m)
+	cfg, text, problems, err := read(r.m)
 	if err == nil {
-		r.seen = hash
+		r.seen = sha256.Sum256(text)
 	}
 	logProblems(r.log, problems)
 	if err = errors.Join(err, problems.Err()); err != nil {
@@ -180,6 +243,7 @@ func (r *reloader) reload(ctx, caller context.Context) (config.Problems, error) 
 	r.problem.Store(new(string))
 	r.warnFixed(cfg)
 	r.current.Store(&cfg)
+	r.keep(text, how)
 	select {
 	case err := <-r.d.Configure(cfg, r.m.File):
 		return problems, err

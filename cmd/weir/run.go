@@ -83,7 +83,7 @@ func runDaemon(ctx context.Context, m machinery) error {
 	}
 	defer held.Close()
 
-	cfg, hash, problems, err := read(m)
+	cfg, text, problems, err := read(m)
 	if err = errors.Join(err, problems.Err()); err != nil {
 		return err
 	}
@@ -113,14 +113,15 @@ func runDaemon(ctx context.Context, m machinery) error {
 	journal := state.New(statePath(m.Socket), dp.Plane().Since)
 	d = director.New(director.Options{Plane: dp, Describe: dp.Plane, Monitor: monitor, Watcher: network,
 		Journal: journal, Remembered: remembered(journal, log), Log: log.With("room", "director")})
-	r := newReloader(m, d, log, cfg, hash, file)
+	r := newReloader(m, d, log, cfg, text, file)
 	counts := estimate.New(dp)
 	shown, err := metrics.Handler(metrics.Options{Snapshot: d.Snapshot, Totals: dp.Totals, Version: m.env.Version})
 	if err != nil {
 		return errors.Join(err, l.Close(), dp.Close())
 	}
 	handler := api.Handler(api.Options{Metrics: shown, Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
-		Started: time.Now(), Reload: r.ask, Config: func() config.Config { return *r.current.Load() },
+		Started: time.Now(), Reload: r.ask, Apply: r.apply, Rollback: r.rollback, History: r.history.versions,
+		Config: func() config.Config { return *r.current.Load() },
 		Read: func(file string, text []byte, format string) (config.Config, config.Problems) {
 			return all.Read(file, text, format, m.env.Names)
 		},
@@ -147,6 +148,11 @@ func runDaemon(ctx context.Context, m machinery) error {
 // hand: beside it, so that weirs of different namespaces do not meet.
 func statePath(socket string) string { return filepath.Join(filepath.Dir(socket), "changes") }
 
+// forget takes away what is remembered about a table that is taken away.
+func forget(socket string) error {
+	return errors.Join(state.Remove(statePath(socket)), historyOf(socket).remove())
+}
+
 // remembered is what an earlier weir knew of the table that is standing. What
 // cannot be read is no reason to stay away: the configuration is in force then.
 func remembered(j *state.Journal, log *slog.Logger) *plan.Memory {
@@ -163,7 +169,7 @@ func (m machinery) leave(dp plane, log *slog.Logger, down bool, kept []lvs.Servi
 		log.Info("weir ends and packets flow on", "why", "the next weir goes on from here; weir down takes the table away")
 		return dp.Close()
 	}
-	forgotten := state.Remove(statePath(m.Socket))
+	forgotten := forget(m.Socket)
 	if len(kept) == 0 {
 		log.Info("weir ends and takes its table away")
 		return errors.Join(dp.Close(), m.remove(), forgotten)

@@ -62,6 +62,12 @@ type Options struct {
 	Read func(file string, text []byte, format string) (config.Config, config.Problems)
 	// Config is the configuration in force.
 	Config func() config.Config
+	// Apply puts a text in the place of the configuration file, if it is good,
+	// and reloads; Rollback does so with the text before the newest.
+	Apply    func(ctx context.Context, text []byte) (file string, warnings config.Problems, err error)
+	Rollback func(ctx context.Context) (file string, warnings config.Problems, err error)
+	// History lists the configurations that were applied, oldest first.
+	History func() ([]client.Version, error)
 	// Refused is why the latest reload was refused; empty if it was not.
 	Refused func() string
 	// Down makes weir take its table away and stop; it does not wait for it.
@@ -91,6 +97,9 @@ func Handler(o Options) http.Handler {
 	sse.Register(a, huma.Operation{OperationID: "follow", Method: http.MethodGet, Path: "/v1/events/stream",
 		Summary: "What happens from now on, as server-sent events"}, map[string]any{"event": lvs.Event{}}, h.follow)
 	huma.Get(a, "/v1/config", h.config, says("config", "The configuration in force, as weir.yaml"))
+	huma.Put(a, "/v1/config", h.applyConfig, says("apply-config", "Replace the configuration file and apply it, or change nothing"), large)
+	huma.Get(a, "/v1/config/history", h.history, says("history", "The configurations that were applied, oldest first"))
+	huma.Post(a, "/v1/config/rollback", h.rollback, says("rollback", "Go back to the configuration before"))
 	huma.Post(a, "/v1/config/check", h.checkConfig, says("check-config", "What is wrong with a configuration"), large)
 	huma.Post(a, "/v1/config/diff", h.diffConfig, says("diff-config", "What a configuration would change"), large)
 	huma.Post(a, "/v1/reload", h.reload, says("reload", "Read the configuration again"))
@@ -235,7 +244,11 @@ func (h handlers) follow(ctx context.Context, q *struct {
 }
 
 func (h handlers) reload(ctx context.Context, _ *struct{}) (*body[client.Reloaded], error) {
-	file, problems, err := h.o.Reload(ctx)
+	return reloaded(h.o.Reload(ctx))
+}
+
+// reloaded is the answer to a configuration that was applied, or was not.
+func reloaded(file string, problems config.Problems, err error) (*body[client.Reloaded], error) {
 	if err != nil {
 		return nil, refusal("the configuration was not changed", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/weir-lb/weir/internal/api/client"
 	"github.com/weir-lb/weir/internal/config"
 )
@@ -46,4 +48,20 @@ func (h handlers) diffConfig(ctx context.Context, q *struct{ Body client.ConfigT
 		return nil, problem(err)
 	}
 	return &body[client.Diff]{client.Diff{Steps: steps, ByHand: h.hands()}}, nil
+}
+
+func (h handlers) applyConfig(ctx context.Context, q *struct{ Body client.ConfigText }) (*body[client.Reloaded], error) {
+	return reloaded(h.o.Apply(ctx, []byte(q.Body.Text)))
+}
+
+func (h handlers) rollback(ctx context.Context, _ *struct{}) (*body[client.Reloaded], error) {
+	return reloaded(h.o.Rollback(ctx))
+}
+
+func (h handlers) history(context.Context, *struct{}) (*body[[]client.Version], error) {
+	all, err := h.o.History()
+	if err != nil {
+		return nil, huma.Error500InternalServerError(err.Error())
+	}
+	return &body[[]client.Version]{append([]client.Version{}, all...)}, nil
 }

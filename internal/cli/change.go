@@ -25,17 +25,83 @@ printed with file and line.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := c.weir().Reload(cmd.Context())
+			return c.reloaded(r, err)
+		},
+	}
+}
+
+// reloaded says that a configuration was applied.
+func (c *command) reloaded(r client.Reloaded, err error) error {
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return c.printJSON(r)
+	}
+	for _, w := range r.Warnings {
+		fmt.Fprintln(c.Stderr, w)
+	}
+	_, err = fmt.Fprintf(c.Stdout, "%s applied\n", r.File)
+	return err
+}
+
+func (c *command) apply() *cobra.Command {
+	var s source
+	cmd := &cobra.Command{
+		Use:   "apply",
+		Short: "Put a file in the place of the running weir's configuration, and apply it",
+		Long: `Put the text of a file in the place of the running weir's configuration file and
+apply it. If it has problems nothing is changed. weir rollback takes it back.`,
+		Example: "  weir apply -c new.yaml",
+		Args:    fileByFlag,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := ReadFile(s.file)
+			if err != nil {
+				return err
+			}
+			r, err := c.weir().ApplyConfig(cmd.Context(), text)
+			return c.reloaded(r, err)
+		},
+	}
+	cmd.Flags().StringVarP(&s.file, "config", "c", DefaultFile, "configuration `FILE`")
+	return cmd
+}
+
+func (c *command) rollback() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rollback",
+		Short: "Go back to the configuration before the one in force",
+		Long: `Put the text of the configuration before the one in force in the place of the
+file, and apply it. Done twice, it is as before: it goes back one step.`,
+		Example: "  weir rollback",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := c.weir().Rollback(cmd.Context())
+			return c.reloaded(r, err)
+		},
+	}
+}
+
+func (c *command) history() *cobra.Command {
+	return &cobra.Command{
+		Use:     "history",
+		Short:   "List the configurations that were applied",
+		Example: "  weir history\n  weir history --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := c.weir().History(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if c.json {
-				return c.printJSON(r)
+				return c.printJSON(all)
 			}
-			for _, w := range r.Warnings {
-				fmt.Fprintln(c.Stderr, w)
+			t := &table{}
+			t.row("APPLIED", "HOW", "ID")
+			for _, v := range all {
+				t.row(moment(v.At), v.How, v.ID)
 			}
-			fmt.Fprintf(c.Stdout, "%s applied\n", r.File)
-			return nil
+			return t.print(c.Stdout)
 		},
 	}
 }

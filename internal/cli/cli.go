@@ -186,7 +186,8 @@ func (c *command) root() *cobra.Command {
 	f.BoolVar(&c.json, "json", false, "print JSON, in the form of the API")
 	f.StringVar(&c.socket, "socket", c.Socket, "unix socket of the running weir")
 	root.AddCommand(c.run(), c.check(), c.diff(), c.convert(), c.schema(), c.status(), c.services(),
-		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.realserver(), c.demo(), c.ipvsadm(), c.proc(), c.metrics(), c.version())
+		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.realserver(), c.demo(), c.ipvsadm(), c.proc(), c.metrics(), c.apply(),
+		c.rollback(), c.history(), c.version())
 	root.AddCommand(c.orders()...)
 	root.AddCommand(c.More...)
 	completions(root)

@@ -155,6 +155,7 @@ func (d *Director) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			m.answer(ctx.Err())
+			m.reply()
 			return nil
 		case changes := <-d.inbox:
 			for _, c := range changes {

@@ -34,6 +34,7 @@ type mind struct {
 	applied time.Time
 	steps   int // done since the configuration arrived
 	waiters []chan error
+	told    []func()                     // answers to be given once the snapshot is shown
 	answers map[lvs.ServiceKey]time.Time // until when a service waits for its first answers
 
 	// What is asked for is kept twice: as the configuration says, and as it
@@ -47,9 +48,8 @@ type mind struct {
 	timeouts lvs.Timeouts
 	tuned    bool // the data plane has been told its tuning
 
-	queue   []asked // changes by hand that wait
-	trial   trial
-	replies []*batch // that can be answered once the snapshot is shown
+	queue []asked // changes by hand that wait
+	trial trial
 
 	network lvs.Network
 	known   bool // the network has been seen
@@ -335,9 +335,10 @@ func (m *mind) do(ctx context.Context, s plan.Step) error {
 	return nil
 }
 
+// answer settles what those who wait for the configuration are told.
 func (m *mind) answer(err error) {
 	for _, w := range m.waiters {
-		w <- err
+		m.told = append(m.told, func() { w <- err })
 	}
 	m.waiters = nil
 }

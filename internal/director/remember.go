@@ -45,17 +45,16 @@ func (m *mind) answerOne(a asked, err error) {
 	a.b.errs[a.i] = err
 	a.b.open--
 	if a.b.open == 0 {
-		m.replies = append(m.replies, a.b)
+		m.told = append(m.told, func() { a.b.done <- a.b.errs })
 	}
 }
 
-// reply tells those whose changes are all settled. The snapshot that shows
-// them is shown already.
+// reply gives the answers. The snapshot that goes with them is shown already.
 func (m *mind) reply() {
-	for _, b := range m.replies {
-		b.done <- b.errs
+	for _, tell := range m.told {
+		tell()
 	}
-	m.replies = nil
+	m.told = nil
 }
 
 // finish tells the log and the journal what was done by hand.

@@ -142,6 +142,22 @@ func (c *Client) Config(ctx context.Context) (Config, error) {
 	return get[Config](ctx, c, "/v1/config", nil)
 }
 
+// ApplyConfig puts a text in the place of the configuration file, if it is
+// good, and applies it.
+func (c *Client) ApplyConfig(ctx context.Context, text []byte) (Reloaded, error) {
+	return send[Reloaded](ctx, c, http.MethodPut, "/v1/config", nil, ConfigText{Text: string(text)})
+}
+
+// Rollback goes back to the configuration before the one in force.
+func (c *Client) Rollback(ctx context.Context) (Reloaded, error) {
+	return ask[Reloaded](ctx, c, http.MethodPost, "/v1/config/rollback", nil)
+}
+
+// History lists the configurations that were applied, oldest first.
+func (c *Client) History(ctx context.Context) ([]Version, error) {
+	return get[[]Version](ctx, c, "/v1/config/history", nil)
+}
+
 // CheckConfig asks what is wrong with a configuration.
 func (c *Client) CheckConfig(ctx context.Context, t ConfigText) (Checked, error) {
 	return send[Checked](ctx, c, http.MethodPost, "/v1/config/check", nil, t)

@@ -228,6 +228,13 @@ type Checked struct {
 	Problems []ConfigProblem `json:"problems"`
 }
 
+// A Version is a configuration that was applied.
+type Version struct {
+	ID  string    `json:"id"`
+	At  time.Time `json:"at"`
+	How string    `json:"how" doc:"start, reload, apply or rollback"`
+}
+
 // A ConfigProblem is one thing wrong with a configuration, or worth knowing.
 type ConfigProblem struct {
 	File    string `json:"file"`
