@@ -34,7 +34,6 @@ var samples = map[string]struct {
 	"engine.vs.lblc_expiration":           {2, nil},
 	"engine.vs.lblcr_expiration":          {2, nil},
 	"engine.vs.nat_icmp_send":             {1, nil},
-	"engine.vs.pmtu_disc":                 {0, nil},
 	"engine.vs.schedule_icmp":             {1, nil},
 	"engine.vs.secure_tcp":                {1, nil},
 	"engine.vs.sloppy_sctp":               {1, nil},

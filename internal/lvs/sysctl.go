@@ -16,7 +16,6 @@ const (
 	LblcExpiration
 	LblcrExpiration
 	NatICMPSend
-	PmtuDisc
 	ScheduleICMP
 	SecureTCP
 	SloppySCTP
@@ -47,7 +46,6 @@ var sysctlInfos = [sysctlCount]SysctlInfo{
 	LblcExpiration:          {"lblc_expiration", 86400, 1, 1 << 30, "seconds after which lblc forgets an address nobody asked for"},
 	LblcrExpiration:         {"lblcr_expiration", 86400, 1, 1 << 30, "seconds after which lblcr forgets, or takes a real server out of a set"},
 	NatICMPSend:             {"nat_icmp_send", 0, 0, 1, "answer packets of masqueraded real servers that belong to no connection with port unreachable"},
-	PmtuDisc:                {"pmtu_disc", 1, 0, 1, "IPv4 tunnels heed the path MTU and keep DF; 0: they are fragmented"},
 	ScheduleICMP:            {"schedule_icmp", 0, 0, 1, "an ICMP error about an unknown connection of a service is scheduled"},
 	SecureTCP:               {"secure_tcp", 0, 0, 3, "believe only the real server that a connection is established: 0 never, 1 and 2 under memory pressure, 3 always"},
 	SloppySCTP:              {"sloppy_sctp", 0, 0, 1, "any SCTP packet opens a connection, not only INIT"},
@@ -80,6 +78,7 @@ var ForeignSysctls = map[string]string{
 	"backup_only":         "a director that is only a backup has no addresses, so no packet reaches it",
 	"conntrack":           "weir keeps its own table; the kernel's connection tracking never sees its packets",
 	"ignore_tunneled":     "packets out of a tunnel device are not balanced unless weir is told to attach to it",
+	"pmtu_disc":           "weir fragments nothing, so its tunnels always heed the path MTU",
 	"run_estimation":      "rates are worked out when somebody asks",
 	"snat_reroute":        "answers are always routed by their new source",
 	"sync_persist_mode":   "it belongs to the sync daemon",

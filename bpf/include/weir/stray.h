@@ -93,6 +93,11 @@ static __noinline int stray(struct packet *p, int *action)
 	n = bpf_map_lookup_elem(&nexthops, &hop);
 	if (!n)
 		return V_NOT_OURS;
+	/* IPVS notices it on its way through the router: a hop is off already. */
+	if (p->ttl <= 1)
+		return V_DEFERRED;
+	if (!decrement_ttl(p))
+		return V_HELPER;
 	p->self = hop;
 	return icmp_answer(p, ICMP_NO_PORT, 0, V_STRAY, action);
 }

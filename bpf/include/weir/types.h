@@ -288,8 +288,7 @@ struct frag {
 #define SYS_SCHEDULE_ICMP     0x020
 #define SYS_CACHE_BYPASS      0x040
 #define SYS_NAT_ICMP_SEND     0x080
-#define SYS_NO_PMTU_DISC      0x100
-#define SYS_DROP_ENTRY	      0x200
+#define SYS_DROP_ENTRY	      0x100
 
 struct settings {
 	__u32 layout;

@@ -10,7 +10,7 @@ import (
 )
 
 // small is an engine with room for tests.
-var small = Options{Connections: 4096, HalfOpen: 1024, Services: 1024, Destinations: 4096}
+var small = Options{Connections: 4096, HalfOpen: 1024, Wide: 4096, Services: 1024, Destinations: 4096}
 
 func open(t *testing.T, o Options) *Plane {
 	t.Helper()

@@ -109,7 +109,6 @@ const (
 	sysScheduleICMP
 	sysCacheBypass
 	sysNatICMPSend
-	sysNoPmtuDisc
 	sysDropEntry
 )
 

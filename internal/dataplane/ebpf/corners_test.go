@@ -252,3 +252,35 @@ func TestTaggedFramesPass(t *testing.T) {
 		}
 	}
 }
+
+// With cache_bypass a mark nobody serves is no obstacle: its packets go where
+// they were sent. Without, the client is told that nobody is there.
+func TestCacheBypass(t *testing.T) {
+	eachDoor(t, func(s *stage) {
+		s.tellPaths(nil)
+		origin := netip.AddrPortFrom(lab.RealAddr(0), 8080)
+		caches := lvs.Service{Key: lvs.ServiceKey{Mark: 7, Family: lvs.IPv4}, Scheduler: lvs.LBLC}
+		s.put(caches)
+		tuning := lvs.DefaultTuning()
+		tuning.Rules = []lvs.Rule{{Mark: 7, Protocol: lvs.TCP, To: netip.PrefixFrom(origin.Addr(), 32), Ports: lvs.PortRange{First: 8080, Last: 8080}}}
+		ask := func() error {
+			c, err := s.Client.Dial(t.Context(), "tcp", origin.String())
+			if err == nil {
+				c.Close()
+			}
+			return err
+		}
+		labtest.Must(t, s.plane.Tune(t.Context(), tuning))
+		if err := ask(); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("without cache_bypass: %v", err)
+		}
+		tuning.Sysctls[lvs.CacheBypass] = 1
+		labtest.Must(t, s.plane.Tune(t.Context(), tuning))
+		if err := ask(); err != nil {
+			t.Errorf("with cache_bypass: %v", err)
+		}
+		if s.verdict("bypassed") == 0 {
+			t.Error("nothing was bypassed")
+		}
+	})
+}

@@ -43,7 +43,7 @@ func newStage(t *testing.T, o Options, wires lab.WireOptions) *stage {
 // start opens the engine in the director's namespace and attaches it.
 func (s *stage) start(o Options) {
 	s.t.Helper()
-	o.Connections, o.HalfOpen, o.Services, o.Destinations = small.Connections, small.HalfOpen, small.Services, small.Destinations
+	o.Connections, o.HalfOpen, o.Wide, o.Services, o.Destinations = small.Connections, small.HalfOpen, small.Wide, small.Services, small.Destinations
 	labtest.Must(s.t, s.Director.Do(func() (err error) {
 		if s.plane, err = Open(o, testLog(s.t)); err != nil {
 			return err

@@ -33,14 +33,12 @@ func tune(s *engineSettings, t lvs.Tuning) {
 	for _, f := range []struct {
 		of  lvs.Sysctl
 		bit uint32
-		off bool // the bit says that it is off
 	}{
-		{lvs.ExpireNodestConn, sysExpireNodest, false}, {lvs.ExpireQuiescentTemplate, sysExpireQuiescent, false},
-		{lvs.SloppyTCP, sysSloppyTCP, false}, {lvs.SloppySCTP, sysSloppySCTP, false},
-		{lvs.ScheduleICMP, sysScheduleICMP, false}, {lvs.CacheBypass, sysCacheBypass, false},
-		{lvs.NatICMPSend, sysNatICMPSend, false}, {lvs.PmtuDisc, sysNoPmtuDisc, true},
+		{lvs.ExpireNodestConn, sysExpireNodest}, {lvs.ExpireQuiescentTemplate, sysExpireQuiescent},
+		{lvs.SloppyTCP, sysSloppyTCP}, {lvs.SloppySCTP, sysSloppySCTP},
+		{lvs.ScheduleICMP, sysScheduleICMP}, {lvs.CacheBypass, sysCacheBypass}, {lvs.NatICMPSend, sysNatICMPSend},
 	} {
-		if (t.Sysctls[f.of] != 0) != f.off {
+		if t.Sysctls[f.of] != 0 {
 			s.Sys |= f.bit
 		}
 	}
