@@ -16,6 +16,7 @@
 #include "weir/request.h"
 #include "weir/reply.h"
 #include "weir/related.h"
+#include "weir/schedule_icmp.h"
 #include "weir/stray.h"
 #include "weir/tunnel_error.h"
 #include "weir/sweep.h"
@@ -48,7 +49,12 @@ static __always_inline int hear(struct __sk_buff *skb, struct packet *p, int *ac
 		return V_NOT_OURS;
 	v = tunnel_error(skb, p);
 	p->ctx = skb; /* for the verifier, which takes all of *p for numbers now */
-	return v == V_NOT_OURS ? related(p, false, action) : v;
+	if (v == V_NOT_OURS)
+		v = related(p, false, action);
+	if (v != V_NOT_OURS || !sys_on(SYS_SCHEDULE_ICMP))
+		return v;
+	v = open_quoted(p);
+	return v == V_NONE ? related(p, false, action) : v;
 }
 
 /* A packet that arrived. `skb` is NULL in XDP, known to the compiler: what

@@ -118,8 +118,9 @@ static __always_inline __u32 choose(const struct packet *p, const struct flow *f
 	return id;
 }
 
-/* Opens a connection: V_NONE, or why not. Fills c as if it had been found. */
-static __always_inline int open_conn(const struct packet *p, struct flow *f, struct conn *c)
+/* Opens a connection: V_NONE, or why not. Fills c as if it had been found.
+ * `quoted`: the packet is not there, an ICMP error speaks of it. */
+static __always_inline int open_conn(const struct packet *p, struct flow *f, struct conn *c, bool quoted)
 {
 	__u32 service = service_of(p), id;
 	struct service *s;
@@ -132,11 +133,11 @@ static __always_inline int open_conn(const struct packet *p, struct flow *f, str
 		return V_NO_SERVICE;
 	}
 	trace(STEP_SERVICE, service, s->set);
-	if (!opening(p))
+	if (!quoted && !opening(p))
 		return V_NOT_OPENING;
 	if (throttled())
 		return V_THROTTLED;
-	if (s->flags & SERVICE_SIP && s->persistence && !(sip_read(p) && sip_call()))
+	if (s->flags & SERVICE_SIP && s->persistence && (quoted || !(sip_read(p) && sip_call())))
 		return V_NO_CALL_ID;
 	c->parent = 0;
 	id = choose(p, f, service, s, c);
@@ -147,7 +148,8 @@ static __always_inline int open_conn(const struct packet *p, struct flow *f, str
 	}
 	if (s->persistence && !c->parent && !template_make(f, service, id, &c->parent))
 		return V_TABLE_FULL;
-	c->word = first_word(p, id, d->forward & CTL_FORWARD_MASK, f->now);
+	c->word = quoted ? quoted_word(p, id, d->forward & CTL_FORWARD_MASK, f->now) :
+			   first_word(p, id, d->forward & CTL_FORWARD_MASK, f->now);
 	c->key = f->key;
 	c->vaddr = p->daddr;
 	c->vport = p->dport;
@@ -266,7 +268,7 @@ static __noinline int request(struct packet *p, int *action)
 		trace(STEP_CONNECTION, ctl_dest(c->word), ctl_state(c->word) | (c->where == IN_HALF) << 8);
 	} else {
 		trace(STEP_NO_CONNECTION, 0, 0);
-		v = open_conn(p, f, c);
+		v = open_conn(p, f, c, false);
 		if (v == V_NO_DESTINATION)
 			return icmp_answer(p, ICMP_NO_PORT, 0, v, action);
 		if (v)

@@ -89,6 +89,13 @@ static __always_inline __u32 state_timeout(__u32 state)
 	return s ? s->timeout[state & 15] : 60;
 }
 
+/* The word of a connection an ICMP error speaks of: nothing of it was seen. */
+static __always_inline __u64 quoted_word(const struct packet *p, __u32 dest, __u8 forward, __u32 now)
+{
+	return ctl_pack(now + state_timeout(NO), dest, p->protocol == IPPROTO_UDP ? STATE_UDP : NO,
+			forward | (forward ? CTL_NOOUTPUT : 0));
+}
+
 /* The word of a connection whose first packet this is. */
 static __always_inline __u64 first_word(const struct packet *p, __u32 dest, __u8 forward, __u32 now)
 {

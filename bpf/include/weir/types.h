@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 11
+#define WEIR_LAYOUT 12
 
 struct addr {
 	__be32 w[4];
