@@ -30,6 +30,12 @@ type way struct {
 	port    int
 }
 
+// doors are the engine's modes, each with what it needs of the wires.
+var doors = []struct {
+	mode  string
+	wires lab.WireOptions
+}{{"tc", lab.WireOptions{}}, {"xdp", lab.WireOptions{NoOffload: true}}}
+
 // ways are all methods, and of tunnels all mixes of families.
 func ways() (list []way) {
 	port := 8000
@@ -57,10 +63,11 @@ func program(t *testing.T) string {
 	return path
 }
 
-// needNginx skips where a person has not installed it; in CI that is a failure.
-func needNginx(t *testing.T) string {
+// need finds a program. Where a person has not installed it the test is
+// skipped; in CI that is a failure.
+func need(t *testing.T, name string) string {
 	t.Helper()
-	path, err := exec.LookPath("nginx")
+	path, err := exec.LookPath(name)
 	if err == nil {
 		return path
 	}
@@ -74,13 +81,10 @@ func needNginx(t *testing.T) string {
 // TestNginx carries 100 MB to and from nginx by every method, with the real
 // server prepared by weir realserver up and nothing else.
 func TestNginx(t *testing.T) {
-	nginx := needNginx(t)
+	nginx := need(t, "nginx")
 	labtest.NeedRoot(t)
 	weir := program(t)
-	for _, door := range []struct {
-		mode  string
-		wires lab.WireOptions
-	}{{"tc", lab.WireOptions{}}, {"xdp", lab.WireOptions{NoOffload: true}}} {
+	for _, door := range doors {
 		t.Run(door.mode, func(t *testing.T) {
 			c := labtest.NewCluster(t, 1, door.wires)
 			bare(t, c.Real[0])
@@ -163,8 +167,15 @@ func direct(t *testing.T, director *lab.Host, weir, dir, mode string) {
 		fmt.Fprintf(&conf, "  - {listen: \"tcp %s\", forward: %s, check: {kind: connect, interval: 1s}, destinations: [\"%s\"]}\n",
 			netip.AddrPortFrom(w.vip, uint16(w.port)), w.forward, w.real)
 	}
+	start(t, director, weir, dir, mode, conf.String(), fmt.Sprintf("%d up, 0 down", len(ways())))
+}
+
+// start runs weir on the director with a configuration until its status holds
+// what is wanted.
+func start(t *testing.T, director *lab.Host, weir, dir, mode, conf, want string) {
+	t.Helper()
 	file, socket := filepath.Join(dir, "weir.yaml"), filepath.Join(dir, "weir.sock")
-	labtest.Must(t, os.WriteFile(file, []byte(conf.String()), 0o644))
+	labtest.Must(t, os.WriteFile(file, []byte(conf), 0o644))
 	cmd := director.Command(t.Context(), weir, "run", "-c", file, "--socket", socket, "--mode", mode, "--interfaces", "front,back", "--connections", "4096")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -177,7 +188,6 @@ func direct(t *testing.T, director *lab.Host, weir, dir, mode string) {
 			t.Logf("%s", &out)
 		}
 	})
-	want := fmt.Sprintf("%d up, 0 down", len(ways()))
 	eventually(t, &out, func() bool {
 		status, _ := director.Command(t.Context(), weir, "status", "--socket", socket).Output()
 		return strings.Contains(string(status), want)
