@@ -27,6 +27,16 @@ func TestExplain(t *testing.T) {
 		{"another port", nil, lvs.Probe{Protocol: lvs.UDP, From: client, To: vip}, "no-service", []string{"no service"}},
 		{"the last hop", nil, lvs.Probe{Protocol: lvs.TCP, From: client, To: vip, TTL: 1}, "ttl-exceeded", []string{"time exceeded"}},
 		{"too long", nil, lvs.Probe{Protocol: lvs.TCP, From: client, To: vip, Length: 1501}, "too-big", []string{"MTU 1500"}},
+		{"a client that came before", func(r *rig) {
+			svc := tcpService(lvs.WLC, lvs.Masquerade, 2)
+			svc.Persistence = lvs.Persistence{Timeout: 60, Mask: lvs.MaskOf(lvs.IPv4, 32)}
+			r.put(svc)
+			r.ingress(segment(client, vip, "S"))
+		}, lvs.Probe{Protocol: lvs.TCP, From: netip.AddrPortFrom(client.Addr(), 1), To: vip}, "forwarded",
+			[]string{"no known connection", "goes where the client went before", "leads to 10.1.0.1", "goes to 10.1.0.1"}},
+		{"an answer", func(r *rig) { r.ingress(segment(client, vip, "S")) },
+			lvs.Probe{Protocol: lvs.TCP, From: netip.MustParseAddrPort("10.1.0.1:8080"), To: client, Flags: "SA", TTL: 1}, "deferred",
+			[]string{"is an answer of 10.1.0.1"}},
 		{"nobody there", func(r *rig) { r.put(tcpService(lvs.WLC, lvs.Masquerade, 0)) }, syn, "no-destination",
 			[]string{"no real server", "port unreachable"}},
 	} {
