@@ -57,3 +57,53 @@ func TestFlood(t *testing.T) {
 		})
 	}
 }
+
+// TestDropEntry: drop_entry takes half-open connections, and templates that
+// led to nobody, bit by bit; who is established and not idle keeps his.
+func TestDropEntry(t *testing.T) {
+	for _, persistent := range []uint32{0, 300} {
+		r := newRig(t)
+		svc := tcpService(lvs.RR, lvs.Masquerade, 3)
+		svc.Persistence = lvs.Persistence{Timeout: persistent, Mask: lvs.MaskOf(lvs.IPv4, 32)}
+		r.reach(1500, false, svc)
+		r.put(svc)
+		for n := range 400 {
+			from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(n >> 8), byte(n)}), 5000)
+			r.ingress(segment(from, vip, "S"))
+			if n%2 == 0 {
+				r.ingress(segment(from, vip, "A"))
+			}
+		}
+		count := func() (half, established, templates int) {
+			for _, c := range r.conns() {
+				switch {
+				case c.Template && c.State == lvs.StateNone:
+					templates++
+				case c.Template:
+				case c.State == lvs.StateEstablished:
+					established++
+				default:
+					half++
+				}
+			}
+			return half, established, templates
+		}
+		r.sweepAll()
+		before, _, _ := count()
+		if before != 200 {
+			t.Fatalf("%d half-open, %v", before, svc.Persistence)
+		}
+		r.sysctl(lvs.DropEntry, 3)
+		for range 100 { // a thirty-second of the table each time
+			r.sweepAll()
+		}
+		half, established, templates := count()
+		if half > 40 || established != 200 {
+			t.Errorf("%d half-open of %d, %d established are left", half, before, established)
+		}
+		if persistent != 0 && templates > 60 {
+			t.Errorf("%d templates that led to nobody are left", templates)
+		}
+		r.agree()
+	}
+}
