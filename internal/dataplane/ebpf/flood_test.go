@@ -4,8 +4,11 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/weir-lb/weir/internal/lab/labtest"
 
 	"github.com/weir-lb/weir/internal/lvs"
 )
@@ -105,5 +108,41 @@ func TestDropEntry(t *testing.T) {
 			t.Errorf("%d templates that led to nobody are left", templates)
 		}
 		r.agree()
+	}
+}
+
+// TestATemplateKeepsItsNumber: the number of a removed destination is not
+// given to another while a template still leads to it.
+func TestATemplateKeepsItsNumber(t *testing.T) {
+	r := newRig(t)
+	svc := tcpService(lvs.RR, lvs.Masquerade, 1)
+	svc.Persistence = lvs.Persistence{Timeout: 300, Mask: lvs.MaskOf(lvs.IPv4, 32)}
+	r.reach(1500, false, svc)
+	r.put(svc)
+	r.ingress(segment(client, vip, "S"))
+	past := uint64(ticksNow()-1) << 32
+	outliveIn(r, "wides", func(b *engineWideBucket) {
+		for i := range b.Conn {
+			if b.Conn[i].Ctl&ctlTemplate == 0 {
+				b.Conn[i].Ctl = b.Conn[i].Ctl&0xffffffff | past
+			}
+		}
+	})
+	r.put(without(svc, svc.Destinations[0].Addr))
+	long := func() {
+		for _, d := range r.plane.table.dests {
+			d.gone = time.Now().Add(-time.Hour)
+		}
+		r.sweepAll()
+		labtest.Must(t, r.plane.forget())
+	}
+	long()
+	if len(r.plane.table.dests) != 1 {
+		t.Error("the number was freed under a template")
+	}
+	r.outlive()
+	long()
+	if len(r.plane.table.dests) != 0 {
+		t.Error("the number was never freed")
 	}
 }

@@ -371,8 +371,8 @@ func (p *Plane) Installed(context.Context) iter.Seq2[lvs.Service, error] {
 	}
 }
 
-// forget frees the numbers of removed destinations that no connection refers
-// to any more. IPVS keeps them at least a minute, so that a server put back
+// forget frees the numbers of removed destinations that no connection and no
+// template refers to any more. IPVS keeps them at least a minute, so that a server put back
 // soon is the same server.
 func (p *Plane) forget() error {
 	p.mu.Lock()
@@ -386,7 +386,7 @@ func (p *Plane) forget() error {
 		if err != nil {
 			return err
 		}
-		if live.Conns != 0 {
+		if live.Conns != 0 || live.Templates != 0 {
 			continue
 		}
 		if err := p.bury(key, d); err != nil {
