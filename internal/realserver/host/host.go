@@ -155,7 +155,11 @@ func (h Host) Down(context.Context) (rep realserver.Report, err error) {
 	if err := decap.Remove(); err != nil {
 		return rep, err
 	}
-	return rep, remove(h.Record)
+	if err := remove(h.Record); err != nil {
+		return rep, err
+	}
+	_ = os.Remove(filepath.Dir(h.Record)) // it goes if nothing else is in it
+	return rep, nil
 }
 
 // Show tells what Up has done and what the program has counted.

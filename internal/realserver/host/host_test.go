@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,9 @@ func TestDownLeavesNoTrace(t *testing.T) {
 	}
 	if _, err := os.Stat(r.hosts[0].Record); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the record is still there: %v", err)
+	}
+	if _, err := os.Stat(filepath.Dir(r.hosts[0].Record)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its directory is still there: %v", err)
 	}
 	if rep := r.down(0); len(rep.Undone) != 0 {
 		t.Errorf("down of nothing undid %v", rep.Undone)
