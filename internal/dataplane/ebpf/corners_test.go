@@ -79,11 +79,16 @@ func TestTheDirectorAsRealServer(t *testing.T) {
 // counted checks that both directions of a service were seen.
 func (s *stage) counted(svc lvs.Service) {
 	s.t.Helper()
-	totals, err := s.plane.Totals(s.t.Context())
-	labtest.Must(s.t, err)
-	if c := totals.Services[svc.Key]; c.Connections != 1 || c.InPackets < 4 || c.OutPackets < 3 {
-		s.t.Errorf("%s counts %+v", svc.Key, c.Counters)
+	var c lvs.ServiceCounters
+	for range 40 { // the client's last segments may still be on their way
+		totals, err := s.plane.Totals(s.t.Context())
+		labtest.Must(s.t, err)
+		if c = totals.Services[svc.Key]; c.Connections == 1 && c.InPackets >= 4 && c.OutPackets >= 3 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
+	s.t.Errorf("%s counts %+v", svc.Key, c.Counters)
 }
 
 func serveOn(s *stage, h *lab.Host, addr, text string) {
