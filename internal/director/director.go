@@ -164,7 +164,6 @@ func (d *Director) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		if m.in.Configured {
-			m.obey(ctx)
 			m.arrive(ctx)
 		}
 		d.shown.Store(m.snapshot())

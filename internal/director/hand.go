@@ -54,7 +54,10 @@ func (m *mind) asked(b *batch) {
 // obey makes the changes that were asked for by hand. As many as possible go
 // to the data plane at once; if it refuses a service, the changes of that service
 // are taken back and tried one by one, so that each gets its own answer.
-func (m *mind) obey(ctx context.Context) {
+//
+// Tried tells that the last thing done was to bring the data plane to what
+// should be, and err what came of it.
+func (m *mind) obey(ctx context.Context) (tried bool, err error) {
 	for len(m.queue) > 0 && ctx.Err() == nil {
 		m.begin()
 		m.take()
@@ -62,12 +65,15 @@ func (m *mind) obey(ctx context.Context) {
 		if len(taken) == 0 {
 			continue // all were refused
 		}
-		_ = m.try(ctx) // what it means for each change is asked below
-		for _, a := range m.settle() {
+		err = m.try(ctx) // what it means for each change is asked below
+		again := m.settle()
+		for _, a := range again {
 			m.alone(ctx, a)
 		}
+		tried = len(again) == 0
 		m.finish(taken)
 	}
+	return tried, err
 }
 
 func (m *mind) begin() {

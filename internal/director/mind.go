@@ -154,7 +154,10 @@ func (m *mind) next(now time.Time) time.Duration {
 // arrive brings the data plane to what should be, or as near as it lets us,
 // and comes back later for the rest.
 func (m *mind) arrive(ctx context.Context) {
-	err := m.try(ctx)
+	tried, err := m.obey(ctx)
+	if !tried {
+		err = m.try(ctx)
+	}
 	if ctx.Err() != nil {
 		return // told to stop halfway: no problem of the data plane
 	}

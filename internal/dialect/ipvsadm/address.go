@@ -31,7 +31,8 @@ func (p *parser) address(text string) (place, bool) {
 	if a, err := netip.ParseAddr(host); err == nil && a.Is6() && a.Zone() == "" {
 		at.addr = a
 	} else {
-		if i := strings.LastIndexByte(host, ':'); i >= 0 && !ported {
+		ported = false // the original forgets a port behind brackets around IPv4
+		if i := strings.LastIndexByte(host, ':'); i >= 0 {
 			host, port, ported = host[:i], host[i+1:], true
 		}
 		var ok bool

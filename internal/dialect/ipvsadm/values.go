@@ -24,6 +24,17 @@ func number(text string, low, high int64) (int64, bool) {
 	return n, err == nil && !strings.ContainsRune(text, '_') && n >= low && n <= high
 }
 
+// atoi reads a number as atoi(3): what follows the digits does not count.
+func atoi(text string) int {
+	text = strings.TrimLeft(text, " \t\n\v\f\r")
+	end := 0
+	for end < len(text) && (text[end] >= '0' && text[end] <= '9' || end == 0 && (text[0] == '-' || text[0] == '+')) {
+		end++
+	}
+	n, _ := strconv.Atoi(text[:end]) // 0 without digits, and far out of range with too many
+	return n
+}
+
 func within(text string, low, high int64) func(*parser, string, bool) *Failure {
 	return func(_ *parser, value string, _ bool) *Failure {
 		if _, ok := number(value, low, high); !ok {
@@ -86,11 +97,11 @@ func (p *parser) persistent(value string, given bool) *Failure {
 
 func (p *parser) netmask(value string, _ bool) *Failure {
 	if p.family == lvs.IPv6 {
-		n, ok := number(value, 1, 128)
-		if !ok {
+		n := atoi(value)
+		if n < 1 || n > 128 {
 			return usage("illegal ipv6 netmask specified")
 		}
-		p.v6bits = int(n)
+		p.v6bits = n
 		return nil
 	}
 	m, ok := p.host4(value)
@@ -122,10 +133,7 @@ var schedulerFlags = map[string]struct {
 
 // checkFlags reads the flags once the scheduler is known, wherever it stood.
 func (p *parser) checkFlags() *Failure {
-	if p.flags == "" {
-		return nil
-	}
-	for _, word := range strings.Split(p.flags, ",") {
+	for _, word := range strings.FieldsFunc(p.flags, func(r rune) bool { return r == ',' }) {
 		f, ok := schedulerFlags[word]
 		if !ok {
 			return usage("invalid scheduler flag `%s'", word)
