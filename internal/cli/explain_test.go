@@ -14,8 +14,7 @@ func TestWrongWordsAreWrongUsage(t *testing.T) {
 	s := newShell(t)
 	for _, tt := range []struct{ args, err string }{
 		{"connections --state frob", "the states are NONE ESTABLISHED SYN_SENT"},
-		{"connections --protocol icmp", `protocol: "icmp"; use tcp or udp`},
-		{"connections --protocol sctp", "use tcp or udp"},
+		{"connections --protocol icmp", `protocol: "icmp"; use tcp, udp or sctp`},
 		{"connections --client 300.1.2.3", "client: "},
 		{"connections --client 10.0.0.0/33", "client: "},
 		{"connections --service www:80", "service: "},
@@ -24,7 +23,7 @@ func TestWrongWordsAreWrongUsage(t *testing.T) {
 		{"connections --limit 100001", "from 1 to 100000"},
 		{"explain", "accepts 3 arg(s)"},
 		{"explain tcp 203.0.113.9:40000", "accepts 3 arg(s)"},
-		{"explain icmp 203.0.113.9:40000 192.0.2.1:80", "use tcp or udp"},
+		{"explain icmp 203.0.113.9:40000 192.0.2.1:80", "use tcp, udp or sctp"},
 		{"explain tcp 203.0.113.9 192.0.2.1:80", "from: "},
 		{"explain tcp 203.0.113.9:40000 192.0.2.1", "to: "},
 		{"explain tcp 203.0.113.9:40000 [2001:db8::1]:80", "one family"},

@@ -11,7 +11,7 @@ import (
 )
 
 // Parse reads a weir.yaml. The configuration is what the file wishes for,
-// checked and complete; Supported says what of it this version carries out.
+// checked and complete.
 // It is only to be used when the problems hold no error.
 func Parse(file string, text []byte) (Config, Problems) {
 	r := &reader{file: file}

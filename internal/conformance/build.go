@@ -144,6 +144,8 @@ func (pkt Packet) transport() []byte {
 		binary.BigEndian.PutUint16(b, pkt.Src.Port())
 		binary.BigEndian.PutUint16(b[2:], pkt.Dst.Port())
 		binary.BigEndian.PutUint16(b[4:], uint16(8+pkt.Data))
+	case protoSCTP:
+		return pkt.sctp()
 	default:
 		b, check = pkt.icmp(), 2
 	}

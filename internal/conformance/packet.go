@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -30,9 +31,10 @@ type Packet struct {
 	Code     uint8
 	MTU      int
 	Quote    *Packet
-	Quoted   int    // bytes of the quoted packet; 0: all
-	Cut      int    // bytes missing at the end of the frame
-	Tunnel   string // ipip, gue, gre or gresum, around …
+	Quoted   int     // bytes of the quoted packet; 0: all
+	Cut      int     // bytes missing at the end of the frame
+	Chunks   []uint8 // of SCTP, by their types; data stands in the last
+	Tunnel   string  // ipip, gue, gre or gresum, around …
 	Carried  *Packet
 }
 
@@ -44,8 +46,13 @@ const (
 	protoUDP    = 17
 	protoIPv6   = 41
 	protoGRE    = 47
+	protoSCTP   = 132
 	protoICMPv6 = 58
 )
+
+// chunkNames are SCTP's chunks by their types.
+var chunkNames = []string{"DATA", "INIT", "INIT-ACK", "SACK", "HEARTBEAT", "HEARTBEAT-ACK", "ABORT", "SHUTDOWN",
+	"SHUTDOWN-ACK", "ERROR", "COOKIE-ECHO", "COOKIE-ACK", "ECNE", "CWR", "SHUTDOWN-COMPLETE"}
 
 var tcpFlags = []string{"FIN", "SYN", "RST", "PSH", "ACK", "URG"}
 
@@ -98,6 +105,8 @@ func (p Place) parseWords(words []string) (pkt Packet, err error) {
 		switch w := words[i]; w {
 		case "udp":
 			pkt.Protocol = protoUDP
+		case "sctp":
+			pkt.Protocol = protoSCTP
 		case "icmp":
 			if i++; i >= len(words) {
 				return pkt, errors.New("icmp wants type/code")
@@ -135,6 +144,10 @@ func (pkt *Packet) word(w string) error {
 			pkt.Flags |= 1 << bit
 			return nil
 		}
+	}
+	if n := slices.Index(chunkNames, w); n >= 0 && pkt.Protocol == protoSCTP {
+		pkt.Chunks = append(pkt.Chunks, uint8(n))
+		return nil
 	}
 	switch w {
 	case "NULL": // a TCP segment without flags

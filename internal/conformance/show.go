@@ -26,7 +26,7 @@ func (p Place) words(b []byte, quoted bool) string {
 	}
 	var w strings.Builder
 	port := func(at int) string {
-		if !h.first || len(h.body) < at+2 || h.protocol != protoTCP && h.protocol != protoUDP {
+		if !h.first || len(h.body) < at+2 || h.protocol != protoTCP && h.protocol != protoUDP && h.protocol != protoSCTP {
 			return ""
 		}
 		return fmt.Sprintf(":%d", binary.BigEndian.Uint16(h.body[at:]))
@@ -69,6 +69,8 @@ func (p Place) transportWords(w *strings.Builder, h header, quoted bool) {
 		if h.gue() {
 			fmt.Fprintf(w, " gue %x (%s)", b[8:12], p.words(b[12:], quoted))
 		}
+	case h.protocol == protoSCTP && len(b) >= 12:
+		sctpWords(w, h, quoted)
 	case h.protocol == protoGRE && len(b) >= 4:
 		size := 4
 		w.WriteString(" gre")

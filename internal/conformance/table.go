@@ -22,7 +22,7 @@ type change struct {
 var schedFlags = map[string]uint8{"sh-fallback": 1, "mh-fallback": 1, "sh-port": 2, "mh-port": 2}
 
 // words of ipvsadm's that take a value.
-var withValue = []string{"-t", "-u", "-r", "-s", "-w", "-x", "-y", "-p", "-b", "-f", "-M", "--pe", "--tun-type", "--tun-port"}
+var withValue = []string{"-t", "-u", "-r", "-s", "-w", "-x", "-y", "-p", "-b", "-f", "-M", "--pe", "--tun-type", "--tun-port", "--sctp-service"}
 
 // do carries out one line as ipvsadm would, and tells what became of it.
 func (t table) do(words []string) ([]change, error) {
@@ -70,6 +70,9 @@ func keyOf(o map[string]string) (k lvs.ServiceKey, err error) {
 	if !ok {
 		k.Protocol = lvs.UDP
 		text, ok = o["-u"]
+	}
+	if sctp, said := o["--sctp-service"]; said {
+		k.Protocol, text, ok = lvs.SCTP, sctp, true
 	}
 	if text, marked := o["-f"]; marked {
 		n, err := strconv.ParseUint(text, 10, 32)

@@ -3,6 +3,7 @@ package lvs
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -29,19 +30,34 @@ const (
 var tcpStateNames = [...]string{"NONE", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT",
 	"TIME_WAIT", "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK"}
 
+var sctpStateNames = [...]string{"NONE", "INIT1", "INIT", "C-SENT", "C-REPLIED", "C-WAIT", "COOKIE",
+	"C-ECHOED", "ESTABLISHED", "S-SENT", "S-RECEIVED", "S-ACK-SENT", "REJECTED", "CLOSED"}
+
 // Name is the state as ipvsadm -Lc shows it.
 func (s ConnState) Name(p Protocol) string {
 	if p == UDP {
 		return "UDP"
 	}
-	if int(s) < len(tcpStateNames) {
-		return tcpStateNames[s]
+	names := tcpStateNames[:]
+	if p == SCTP {
+		names = sctpStateNames[:]
+	}
+	if int(s) < len(names) {
+		return names[s]
 	}
 	return fmt.Sprintf("STATE%d", uint8(s))
 }
 
 // StateNames are all names a state is shown by, as Name gives them.
-func StateNames() []string { return append(tcpStateNames[:], UDP.String(), "ASSURED") }
+func StateNames() []string {
+	all := tcpStateNames[:len(tcpStateNames):len(tcpStateNames)]
+	for _, name := range sctpStateNames {
+		if !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return append(all, UDP.String(), "ASSURED")
+}
 
 // Active tells whether a TCP connection in this state counts as active.
 func (s ConnState) Active() bool {

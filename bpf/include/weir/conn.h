@@ -73,7 +73,7 @@ struct flow {
 	bool v6;
 	bool out;	/* an answer: the service's port is not known yet */
 	bool wide;	/* may be in the wide table */
-	__u8 event;	/* what the packet means for a TCP connection (state.h) */
+	__u8 event;	/* what the packet means for its connection: tcp_event, chunk */
 	__u32 now;
 };
 
@@ -152,15 +152,27 @@ static __always_inline __u64 ctl_pack(__u32 expires, __u32 dest, __u32 state, __
 	       state << CTL_STATE_SHIFT | flags;
 }
 
-static __always_inline bool active_state(__u32 state)
+#define SCTP_ESTABLISHED 8
+
+/* Of SCTP or not: looked up, so that the verifier has one path less. */
+static const __u32 active_states[2] = {ACTIVE_STATES, 1 << SCTP_ESTABLISHED};
+static const __u32 established_states[2] = {1 << STATE_ESTABLISHED, 1 << SCTP_ESTABLISHED};
+
+/* Is a connection with this word active? */
+static __always_inline bool ctl_active(__u64 w)
 {
-	return (ACTIVE_STATES >> state) & 1;
+	return (active_states[!!(w & CTL_SCTP)] >> ctl_state(w)) & 1;
+}
+
+static __always_inline bool ctl_established(__u64 w)
+{
+	return (established_states[!!(w & CTL_SCTP)] >> ctl_state(w)) & 1;
 }
 
 /* A connection's weight in a destination's live word. */
-static __always_inline __u64 live_unit(__u32 state)
+static __always_inline __u64 live_unit(__u64 w)
 {
-	return active_state(state) ? 1ull << 32 : 1;
+	return ctl_active(w) ? 1ull << 32 : 1;
 }
 
 /* Returns the counts after the change. */
@@ -217,7 +229,7 @@ static __always_inline bool any_displaced(bool v6)
 /* Undoes what a narrow entry was counted for; whoever swapped its word out calls it. */
 static __always_inline void conn_forget(__u64 word, bool v6)
 {
-	__u64 left = live_add(ctl_dest(word), -live_unit(ctl_state(word)));
+	__u64 left = live_add(ctl_dest(word), -live_unit(word));
 
 	mark_overload(ctl_dest(word), left, false);
 	if (word & CTL_DISPLACED)
@@ -247,7 +259,7 @@ static __always_inline void flow_make(struct flow *f, const struct packet *p, co
 {
 	f->v6 = p->v6;
 	f->protocol = p->protocol;
-	f->event = tcp_event(p);
+	f->event = p->protocol == IPPROTO_SCTP ? (p->later ? CHUNK_NONE : p->chunk) : tcp_event(p);
 	f->now = ticks_now();
 	f->wide = watched_wide(&f->server);
 	f->addr[0] = client->w[0] | (__u64)client->w[1] << 32;

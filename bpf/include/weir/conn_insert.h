@@ -126,7 +126,7 @@ static __always_inline bool insert(const struct flow *f, bool v6, __u64 word)
 {
 	__u32 state = ctl_state(word);
 
-	if (state == STATE_UDP || state == STATE_ESTABLISHED)
+	if (word & CTL_SCTP || state == STATE_UDP || state == STATE_ESTABLISHED)
 		return insert_main(f, v6, word);
 	return insert_half(f, v6, word);
 }
@@ -140,7 +140,7 @@ __noinline int conn_insert(const struct flow *f, __u64 word)
 		return 1;
 	if (!(f->v6 ? insert(f, true, word) : insert(f, false, word)))
 		return 0;
-	mark_overload(ctl_dest(word), live_add(ctl_dest(word), live_unit(ctl_state(word))), true);
+	mark_overload(ctl_dest(word), live_add(ctl_dest(word), live_unit(word)), true);
 	count_conn(ctl_dest(word));
 	return 1;
 }

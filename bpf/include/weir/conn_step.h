@@ -51,14 +51,14 @@ static __always_inline void promote(const struct flow *f, bool v6, const struct 
 		return;
 	/* Another CPU refreshed or moved it on meanwhile: try once more. */
 	if (ctl_dest(seen) == ctl_dest(old) && conn_swap(c, seen, 0) == seen) {
-		if (!active_state(ctl_state(seen)))
-			live_add(ctl_dest(old), live_unit(STATE_ESTABLISHED) - live_unit(ctl_state(seen)));
+		if (!ctl_active(seen))
+			live_add(ctl_dest(old), live_unit(old) - live_unit(seen));
 		return;
 	}
 	/* It was evicted, and counted as gone: the main entry is alive and counts
 	 * again. (If it was only refreshed once more, both stand; the half-open
 	 * one is not found any more, is counted, and times out.) */
-	live_add(ctl_dest(old), live_unit(STATE_ESTABLISHED));
+	live_add(ctl_dest(old), live_unit(old));
 }
 
 __noinline int conn_promote(const struct flow *f, const struct conn *c)
@@ -123,13 +123,13 @@ static __always_inline void assure(__u32 parent)
 }
 
 /* What a step means beyond the connection itself. */
-static __always_inline void step_on(const struct flow *f, const struct conn *c, __u32 from, __u32 to)
+static __always_inline void step_on(const struct flow *f, const struct conn *c, __u64 from, __u64 to)
 {
-	if (c->parent && from != to && to == STATE_ESTABLISHED)
+	if (c->parent && !ctl_established(from) && ctl_established(to))
 		assure(c->parent);
-	if (active_state(from) != active_state(to))
+	if (ctl_active(from) != ctl_active(to))
 		live_add(ctl_dest(c->word), live_unit(to) - live_unit(from));
-	if (c->where == IN_HALF && to == STATE_ESTABLISHED && from != to)
+	if (c->where == IN_HALF && ctl_established(to) && !ctl_established(from))
 		conn_promote(f, c);
 }
 
@@ -156,15 +156,15 @@ __noinline int conn_step(const struct flow *f, struct conn *c)
 
 		if (f->out)
 			flags &= ~CTL_NOOUTPUT;
-		to = next_tcp_state(f->event, f->out ? DIR_OUT : flags & CTL_NOOUTPUT ? DIR_IN_ONLY : DIR_IN, from);
-		word = ctl_pack(f->now + state_timeout(to), ctl_dest(old), to, flags);
+		to = next_state(f->event, f->out ? DIR_OUT : flags & CTL_NOOUTPUT ? DIR_IN_ONLY : DIR_IN, from, flags);
+		word = ctl_pack(f->now + timeout_of(to, flags), ctl_dest(old), to, flags);
 		trace(STEP_STATE, from, to);
 		if (word == old || explaining)
 			return 0;
 		seen = conn_swap(c, old, word);
 		if (seen == old) {
 			c->word = word;
-			step_on(f, c, from, to);
+			step_on(f, c, old, word);
 			return 0;
 		}
 		if (ctl_dest(seen) != ctl_dest(old))

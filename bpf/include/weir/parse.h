@@ -27,6 +27,23 @@ enum answering {
 	ANSWER_ROUTED = 2, /* it is routed */
 };
 
+/* What an SCTP packet means for its connection: the first chunk, as IPVS sorts
+ * them. Unknown ones, acknowledgements and heartbeats are DATA. */
+enum chunk {
+	CHUNK_DATA = 0,
+	CHUNK_INIT = 1,
+	CHUNK_INIT_ACK = 2,
+	CHUNK_COOKIE_ECHO = 3,
+	CHUNK_COOKIE_ACK = 4,
+	CHUNK_SHUTDOWN = 5,
+	CHUNK_SHUTDOWN_ACK = 6,
+	CHUNK_SHUTDOWN_COMPLETE = 7,
+	CHUNK_ERROR = 8,
+	CHUNK_ABORT = 9,
+	CHUNK_COUNT = 10,
+	CHUNK_NONE = 15, /* none can be read */
+};
+
 struct packet {
 	void *ctx;
 	bool v6;
@@ -51,6 +68,7 @@ struct packet {
 	__u32 self; /* next hop whose `from` is the error's source; 0: the address the packet was sent to */
 	__u16 quote;	    /* how much of the packet there is to be quoted */
 	__u8 answering;	    /* enum answering */
+	__u8 chunk;	    /* SCTP: what it means, enum chunk */
 };
 
 struct iphdr4 {
@@ -183,6 +201,56 @@ static __always_inline int parse_tcp(struct packet *p)
 	return V_NONE;
 }
 
+struct sctp {
+	__be16 source, dest;
+	__be32 tag;
+	__u32 check; /* little endian, of all things */
+};
+
+struct sctp_chunk {
+	__u8 type, flags;
+	__be16 length;
+};
+
+/* By chunk type (RFC 9260 3.2). */
+static const __u8 chunk_kinds[16] = {
+	[1] = CHUNK_INIT, [2] = CHUNK_INIT_ACK, [6] = CHUNK_ABORT, [7] = CHUNK_SHUTDOWN,
+	[8] = CHUNK_SHUTDOWN_ACK, [9] = CHUNK_ERROR, [10] = CHUNK_COOKIE_ECHO,
+	[11] = CHUNK_COOKIE_ACK, [14] = CHUNK_SHUTDOWN_COMPLETE,
+};
+
+#define SCTP_TYPE_ABORT 6
+
+static __always_inline __u8 sctp_chunk_kind(const struct packet *p)
+{
+	__u32 at = p->l4 + sizeof(struct sctp), length;
+	struct sctp_chunk *c = packet_at(p, at, sizeof(*c));
+	__u8 type, kind;
+
+	if (!c)
+		return CHUNK_NONE;
+	type = c->type;
+	length = bpf_ntohs(c->length);
+	kind = type < 16 ? chunk_kinds[type & 15] : CHUNK_DATA;
+	/* Behind a cookie an ABORT may hide. */
+	if ((kind != CHUNK_COOKIE_ECHO && kind != CHUNK_COOKIE_ACK) || length < sizeof(*c))
+		return kind;
+	c = packet_at(p, at + ((length + 3) & ~3u), sizeof(*c));
+	return c && c->type == SCTP_TYPE_ABORT ? CHUNK_ABORT : kind;
+}
+
+static __always_inline int parse_sctp(struct packet *p)
+{
+	struct sctp *s = packet_at(p, p->l4, sizeof(*s));
+
+	if (!s)
+		return p->fragment ? parse_ports(p) : V_MALFORMED;
+	p->sport = s->source;
+	p->dport = s->dest;
+	p->chunk = hidden(sctp_chunk_kind(p), p->len); /* one path for the verifier, not one for each kind */
+	return V_NONE;
+}
+
 static __always_inline int parse_icmp(struct packet *p)
 {
 	struct icmp *i = packet_at(p, p->l4, sizeof(*i));
@@ -197,12 +265,16 @@ static __always_inline int parse_icmp(struct packet *p)
 static __always_inline int parse_transport(struct packet *p)
 {
 	if (p->later)
-		return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP ? V_NONE : V_NOT_OURS;
+		return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_SCTP ?
+			       V_NONE :
+			       V_NOT_OURS;
 	switch (p->protocol) {
 	case IPPROTO_TCP:
 		return parse_tcp(p);
 	case IPPROTO_UDP:
 		return packet_at(p, p->l4, sizeof(struct udp)) ? parse_ports(p) : V_MALFORMED;
+	case IPPROTO_SCTP:
+		return parse_sctp(p);
 	case IPPROTO_ICMP:
 		return p->v6 ? V_NOT_OURS : parse_icmp(p);
 	case IPPROTO_ICMPV6:
@@ -336,6 +408,9 @@ static __always_inline bool whole(struct packet *p)
 		__u32 header = p->protocol == IPPROTO_UDP ? sizeof(struct udp) : t ? (t->off >> 4) * 4 : 0;
 
 		p->segment = p->l4 - p->l3 + header + gso;
+		/* SCTP's segments are packets already, as large as they are. */
+		if (p->protocol == IPPROTO_SCTP)
+			p->segment = 0;
 	}
 	return true;
 }

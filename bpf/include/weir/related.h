@@ -23,7 +23,8 @@ static __always_inline int parse_quoted(const struct packet *p, struct packet *q
 	v = p->v6 ? parse_ipv6(q) : parse_ipv4(q);
 	if (v)
 		return V_NOT_OURS;
-	if (q->later || (q->protocol != IPPROTO_TCP && q->protocol != IPPROTO_UDP))
+	if (q->later || (q->protocol != IPPROTO_TCP && q->protocol != IPPROTO_UDP &&
+			 q->protocol != IPPROTO_SCTP))
 		return V_NOT_OURS;
 	return parse_ports(q) ? V_NOT_OURS : V_NONE;
 }

@@ -28,18 +28,22 @@ static __always_inline bool reopens(const struct packet *p, const struct conn *c
 	struct settings *set;
 	struct dest *d;
 
-	if (p->protocol != IPPROTO_TCP || !p->syn)
+	bool sctp = p->protocol == IPPROTO_SCTP;
+
+	if (sctp ? p->chunk != CHUNK_INIT : p->protocol != IPPROTO_TCP || !p->syn)
 		return false;
 	set = bpf_map_lookup_elem(&setting, &zero);
 	d = bpf_map_lookup_elem(&dests, &id);
 	if (!set || !d)
 		return !d;
-	if (!d->weight && (state != ES || set->sys & SYS_EXPIRE_NODEST))
+	if (!d->weight && (!ctl_established(c->word) || set->sys & SYS_EXPIRE_NODEST))
 		return true;
-	if (state != ES && !(d->flags & DEST_AVAILABLE))
+	if (!ctl_established(c->word) && !(d->flags & DEST_AVAILABLE))
 		return true;
 	if (!set->reuse_mode || c->parent)
 		return false;
+	if (sctp)
+		return state == S_CL;
 	return state == TW || state == CL || (set->reuse_mode & 2 && state == FW && c->word & CTL_NOOUTPUT);
 }
 
@@ -59,6 +63,9 @@ static __always_inline bool orphaned(const struct conn *c)
 static __always_inline bool opening(const struct packet *p)
 {
 	if (p->protocol == IPPROTO_TCP && (p->rst || !(p->syn || sys_on(SYS_SLOPPY_TCP))))
+		return false;
+	if (p->protocol == IPPROTO_SCTP &&
+	    (p->chunk >= CHUNK_ABORT || !(p->chunk == CHUNK_INIT || sys_on(SYS_SLOPPY_SCTP))))
 		return false;
 	/* Port 20 is the server side of active FTP: never scheduled (ip_vs_schedule). */
 	return p->sport != bpf_htons(20);

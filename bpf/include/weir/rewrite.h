@@ -12,6 +12,7 @@
 
 #include "csum.h"
 #include "maps.h"
+#include "sctp.h"
 
 /* Where the transport checksum is, from the start of its header; 0: none. */
 static __always_inline __u32 check_offset(__u8 protocol)
@@ -55,6 +56,7 @@ static __noinline bool rewrite(struct packet *p, bool source, const struct addr 
 {
 	const struct addr *old = source ? &p->saddr : &p->daddr;
 	__u64 addr_change = csum_change_addr(old, addr, p->v6), port_change = 0;
+	__u32 both = 0; /* what changes in the two ports */
 
 	if (p->v6) {
 		struct iphdr6 *ip = packet_at(p, p->l3, sizeof(*ip));
@@ -83,12 +85,16 @@ static __noinline bool rewrite(struct packet *p, bool source, const struct addr 
 
 		if (!ports)
 			return false;
+		both = *(__u32 *)ports;
 		port_change = csum_change16(source ? p->sport : p->dport, port);
 		if (source)
 			ports->source = port;
 		else
 			ports->dest = port;
+		both ^= *(__u32 *)ports;
 	}
+	if (p->protocol == IPPROTO_SCTP)
+		return fix_sctp(p, both);
 	if (xdp)
 		return fix_transport_xdp(p, addr_change + port_change);
 	return fix_transport_tc(p, addr_change, port_change);

@@ -7,16 +7,11 @@
 #pragma once
 
 #include "conn.h"
+#include "sctp_state.h"
 #include "trace.h"
 
 enum {
 	NO = 0, ES, SS, SR, FW, TW, CL, CW, LA, LI, SA,
-};
-
-enum direction {
-	DIR_IN = 0,      /* a request, answers pass here too */
-	DIR_OUT = 1,     /* an answer */
-	DIR_IN_ONLY = 2, /* a request, no answer was ever seen */
 };
 
 /* [direction][event][state] */
@@ -89,11 +84,25 @@ static __always_inline __u32 state_timeout(__u32 state)
 	return s ? s->timeout[state & 15] : 60;
 }
 
+/* Both for any protocol; of the word's flags CTL_SCTP counts. Global, so that
+ * the verifier reads them once. */
+__noinline __u32 next_state(__u32 event, __u32 dir, __u32 state, __u32 flags)
+{
+	if (dir > DIR_IN_ONLY)
+		return state;
+	return flags & CTL_SCTP ? next_sctp_state(event, dir, state) : next_tcp_state(event, dir, state);
+}
+
+__noinline __u32 timeout_of(__u32 state, __u32 flags)
+{
+	return flags & CTL_SCTP ? sctp_timeout(state) : state_timeout(state);
+}
+
 /* The word of a connection an ICMP error speaks of: nothing of it was seen. */
 static __always_inline __u64 quoted_word(const struct packet *p, __u32 dest, __u8 forward, __u32 now)
 {
 	return ctl_pack(now + state_timeout(NO), dest, p->protocol == IPPROTO_UDP ? STATE_UDP : NO,
-			forward | (forward ? CTL_NOOUTPUT : 0));
+			forward | (forward ? CTL_NOOUTPUT : 0) | (p->protocol == IPPROTO_SCTP ? CTL_SCTP : 0));
 }
 
 /* The word of a connection whose first packet this is. */
@@ -103,6 +112,10 @@ static __always_inline __u64 first_word(const struct packet *p, __u32 dest, __u8
 	__u32 state = STATE_UDP;
 
 	if (p->protocol == IPPROTO_TCP)
-		state = next_tcp_state(tcp_event(p), forward ? DIR_IN_ONLY : DIR_IN, NO);
-	return ctl_pack(now + state_timeout(state), dest, state, flags);
+		state = next_state(tcp_event(p), forward ? DIR_IN_ONLY : DIR_IN, NO, flags);
+	if (p->protocol == IPPROTO_SCTP) {
+		flags |= CTL_SCTP;
+		state = next_state(p->chunk, forward ? DIR_IN_ONLY : DIR_IN, S_NO, flags);
+	}
+	return ctl_pack(now + timeout_of(state, flags), dest, state, flags);
 }

@@ -29,13 +29,13 @@ struct sweeping {
 static __always_inline bool unlucky(__u64 word, __u8 protocol, __u32 now)
 {
 	__u32 state = ctl_state(word);
-	__u32 idle = state_timeout(state) - ((__u32)(word >> CTL_EXPIRES_SHIFT) - now);
+	__u32 idle = timeout_of(state, word) - ((__u32)(word >> CTL_EXPIRES_SHIFT) - now);
 
 	if (protocol == IPPROTO_TCP && (state == SR || state == SA))
 		return true;
 	if (protocol == IPPROTO_SCTP && state < SCTP_ESTABLISHED)
 		return true;
-	return (state == ES || state == STATE_UDP) && (__s32)(idle - IDLE_TICKS) >= 0 &&
+	return (ctl_established(word) || state == STATE_UDP) && (__s32)(idle - IDLE_TICKS) >= 0 &&
 	       (bpf_get_prandom_u32() & 3) == 0;
 }
 

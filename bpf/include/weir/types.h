@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 12
+#define WEIR_LAYOUT 13
 
 struct addr {
 	__be32 w[4];
@@ -243,6 +243,7 @@ struct wide_bucket {
 #define CTL_DISPLACED     0x8u /* stands in neither of its two home buckets */
 #define CTL_TEMPLATE      0x10u /* a template, not a connection */
 #define CTL_NO_CPORT      0x20u /* the client's port is not known yet */
+#define CTL_SCTP	  0x40u /* the state is one of SCTP's */
 #define CTL_BUSY_DEST     CTL_DEST_MASK /* being written by some CPU */
 
 /* One unit of time in the table is 2^24 ns, about 16.8 ms: a shift instead of

@@ -150,7 +150,7 @@ static __always_inline void wide_forget(__u64 word, __u32 parent)
 	if (word & CTL_TEMPLATE) {
 		template_count(ctl_dest(word), -1ull);
 	} else {
-		mark_overload(ctl_dest(word), live_add(ctl_dest(word), -live_unit(ctl_state(word))), false);
+		mark_overload(ctl_dest(word), live_add(ctl_dest(word), -live_unit(word)), false);
 		release(parent);
 	}
 	if (word & CTL_NO_CPORT)

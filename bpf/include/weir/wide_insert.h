@@ -7,7 +7,6 @@
 /* NONE, SYN_SENT, SYN_RECV, CLOSE, SYNACK: nothing is lost to anybody with these. */
 #define HALF_OPEN_STATES ((1 << 0) | (1 << 2) | (1 << 3) | (1 << 6) | (1 << 10))
 /* SCTP: all before ESTABLISHED. */
-#define SCTP_ESTABLISHED 8
 
 static __always_inline bool half_open(__u8 protocol, __u32 state)
 {
@@ -164,6 +163,6 @@ __noinline int wide_insert(const struct flow *f, struct conn *c)
 	c->bucket = p.index / CONN_WAYS;
 	c->way = p.index % CONN_WAYS;
 	__sync_lock_test_and_set(&e->ctl, c->word);
-	mark_overload(ctl_dest(c->word), live_add(ctl_dest(c->word), live_unit(ctl_state(c->word))), true);
+	mark_overload(ctl_dest(c->word), live_add(ctl_dest(c->word), live_unit(c->word)), true);
 	return 1;
 }

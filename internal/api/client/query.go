@@ -66,8 +66,10 @@ func balanced(protocol string) (lvs.Protocol, error) {
 		return lvs.TCP, nil
 	case "udp":
 		return lvs.UDP, nil
+	case "sctp":
+		return lvs.SCTP, nil
 	}
-	return 0, fmt.Errorf("protocol: %q; use tcp or udp", protocol)
+	return 0, fmt.Errorf("protocol: %q; use tcp, udp or sctp", protocol)
 }
 
 func prefix(s string) (netip.Prefix, error) {

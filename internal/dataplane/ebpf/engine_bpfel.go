@@ -379,6 +379,7 @@ const (
 	engineProgWeirSweep   = "weir_sweep"
 	engineProgWeirXdp     = "weir_xdp"
 	engineVarConnBuckets  = "conn_buckets"
+	engineVarCrcSteps     = "crc_steps"
 	engineVarExplaining   = "explaining"
 	engineVarHalfBuckets  = "half_buckets"
 	engineVarHashSeed     = "hash_seed"
@@ -479,6 +480,7 @@ type engineMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type engineVariableSpecs struct {
 	ConnBuckets *ebpf.VariableSpec `ebpf:"conn_buckets"`
+	CrcSteps    *ebpf.VariableSpec `ebpf:"crc_steps"`
 	Explaining  *ebpf.VariableSpec `ebpf:"explaining"`
 	HalfBuckets *ebpf.VariableSpec `ebpf:"half_buckets"`
 	HashSeed    *ebpf.VariableSpec `ebpf:"hash_seed"`
@@ -586,6 +588,7 @@ func (m *engineMaps) Close() error {
 // It can be passed to loadEngineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type engineVariables struct {
 	ConnBuckets *ebpf.Variable `ebpf:"conn_buckets"`
+	CrcSteps    *ebpf.Variable `ebpf:"crc_steps"`
 	Explaining  *ebpf.Variable `ebpf:"explaining"`
 	HalfBuckets *ebpf.Variable `ebpf:"half_buckets"`
 	HashSeed    *ebpf.Variable `ebpf:"hash_seed"`

@@ -90,7 +90,7 @@ func TestExplainRefuses(t *testing.T) {
 		"two families":      {Protocol: lvs.TCP, From: client, To: vip6},
 		"no address":        {Protocol: lvs.TCP, To: vip},
 		"unknown flag":      {Protocol: lvs.TCP, From: client, To: vip, Flags: "X"},
-		"SCTP":              {Protocol: lvs.SCTP, From: client, To: vip},
+		"no protocol":       {Protocol: 47, From: client, To: vip},
 		"too long":          {Protocol: lvs.TCP, From: client, To: vip, Length: 70000},
 		"another interface": {Protocol: lvs.TCP, From: client, To: vip, Interface: "nowhere"},
 	} {

@@ -15,7 +15,7 @@ import (
 )
 
 // layout is WEIR_LAYOUT of types.h.
-const layout = 12
+const layout = 13
 
 // slotsEach is how many slots there are for each destination: one where it
 // stands, one while its service is replaced, and on average six for the tables
@@ -152,7 +152,7 @@ func (e *engine) open(d door) (*ebpf.Collection, error) {
 	}
 	spec.Programs = keep
 	for name, value := range map[string]any{
-		"xdp": d.xdp, "explaining": d.explaining, "hash_seed": e.settings.Seed,
+		"xdp": d.xdp, "explaining": d.explaining, "hash_seed": e.settings.Seed, "crc_steps": crcSteps(),
 		"conn_buckets": e.maps["conns4"].MaxEntries(), "half_buckets": e.maps["half4"].MaxEntries(),
 		"wide_buckets": e.maps["wides"].MaxEntries(),
 	} {

@@ -90,8 +90,11 @@ func probeTransport(q lvs.Probe) ([]byte, error) {
 	case lvs.UDP:
 		b = make([]byte, 8)
 		binary.BigEndian.PutUint16(b[4:], 8)
+	case lvs.SCTP:
+		b = make([]byte, 16)
+		b[12], b[15] = 1, 4 // INIT, and nothing in it
 	default:
-		return nil, fmt.Errorf("protocol %s is not balanced; use tcp or udp", q.Protocol)
+		return nil, fmt.Errorf("protocol %s is not balanced; use tcp, udp or sctp", q.Protocol)
 	}
 	binary.BigEndian.PutUint16(b, q.From.Port())
 	binary.BigEndian.PutUint16(b[2:], q.To.Port())

@@ -81,7 +81,7 @@ func (p *Plane) Put(_ context.Context, s lvs.Service) error {
 }
 
 func supported(s lvs.Service) error {
-	if s.Key.Mark == 0 && s.Key.Protocol != lvs.TCP && s.Key.Protocol != lvs.UDP {
+	if s.Key.Mark == 0 && s.Key.Protocol != lvs.TCP && s.Key.Protocol != lvs.UDP && s.Key.Protocol != lvs.SCTP {
 		return fmt.Errorf("protocol %s: %w", s.Key.Protocol, dataplane.ErrUnsupported)
 	}
 	if schedulers[s.Scheduler] == 0 {

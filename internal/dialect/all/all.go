@@ -22,19 +22,17 @@ const (
 	Ipvsadm    = "ipvsadm"    // saved rules, ipvsadm -S
 )
 
-// Read reads a configuration and cuts it down to what this version carries
-// out: what a director is to be given. An empty format means to find out.
+// Read reads a configuration a director is to be given. An empty format means
+// to find out.
 func Read(file string, text []byte, format string, names dialect.Names) (config.Config, config.Problems) {
 	c, problems := Wish(file, text, format, names)
 	if problems.Err() == nil && len(c.Services) == 0 {
 		problems.Warnf(config.Place{File: file}, "no virtual service: with this nothing is balanced")
 	}
-	c, limits := config.Supported(c)
-	return c, append(problems, limits...).Sorted()
+	return c, problems.Sorted()
 }
 
-// Wish reads a configuration with all it asks for, also what this version
-// does not carry out yet: what a conversion has to keep.
+// Wish reads a configuration as it is: what a conversion has to keep.
 func Wish(file string, text []byte, format string, names dialect.Names) (config.Config, config.Problems) {
 	if format == "" {
 		format = recognise(text)

@@ -57,20 +57,3 @@ func TestReadRefuses(t *testing.T) {
 		})
 	}
 }
-
-// TestReadCutsWishKeeps: the director gets what is carried out, a conversion
-// gets everything.
-func TestReadCutsWishKeeps(t *testing.T) {
-	text := []byte("services:\n- listen: sctp 192.0.2.1:5060\n  destinations: [10.0.0.1]\n")
-	cut, problems := Read("f", text, "", dialect.Names{})
-	if problems.Err() != nil || len(cut.Services) != 0 {
-		t.Errorf("not cut: %+v %v", cut.Services, problems)
-	}
-	if len(problems.Warnings()) < 1 {
-		t.Errorf("too few warnings: %v", problems.Warnings())
-	}
-	wish, problems := Wish("f", text, "", dialect.Names{})
-	if problems.Err() != nil || len(wish.Services) != 1 {
-		t.Errorf("not kept: %+v %v", wish.Services, problems)
-	}
-}

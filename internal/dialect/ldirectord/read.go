@@ -15,8 +15,7 @@ import (
 )
 
 // Read reads a whole ldirectord.cf. The configuration is what the file wishes
-// for; config.Supported says what of it this version carries out. It is only
-// to be used when the problems hold no error.
+// for; it is only to be used when the problems hold no error.
 func Read(file string, text []byte, names dialect.Names) (config.Config, config.Problems) {
 	r := &reader{file: file, names: names, warned: map[string]bool{}}
 	c := config.Default()

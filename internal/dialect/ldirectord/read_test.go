@@ -51,9 +51,8 @@ func runCase(t *testing.T, file string) {
 	a := readArchive(t, file)
 	in := a.section("in.cf")
 	c, problems := ldirectord.Read("in.cf", []byte(in), names)
-	_, limits := config.Supported(c)
 	var told strings.Builder
-	for _, p := range append(problems, limits...).Sorted() {
+	for _, p := range problems.Sorted() {
 		told.WriteString(p.String() + "\n")
 	}
 	out := ""
