@@ -79,6 +79,8 @@ func answers(t *testing.T, text string, n int) []string {
 	if len(all) != n+1 {
 		t.Fatalf("%d answers to %d lines\n%s", len(all)-1, n, text)
 	}
+	// The guest ends what it tells with a line of its own.
+	all[n] = strings.TrimRight(all[n], "\n") + "\n"
 	return all[1:]
 }
 
