@@ -83,4 +83,3 @@ func answers(t *testing.T, text string, n int) []string {
 	all[n] = strings.TrimRight(all[n], "\n") + "\n"
 	return all[1:]
 }
-
