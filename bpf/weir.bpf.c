@@ -68,7 +68,9 @@ static __always_inline int arrive(struct __sk_buff *skb, struct packet *p, __be1
 	trace(STEP_PARSED, p->protocol, (__u32)bpf_ntohs(p->sport) << 16 | bpf_ntohs(p->dport));
 	if (p->icmp_error)
 		return skb ? hear(skb, p, action) : V_NOT_OURS;
-	if (!watched(&p->daddr) && !watched(&p->saddr)) {
+	p->to = watch(&p->daddr);
+	p->from = watch(&p->saddr);
+	if (!(p->to | p->from)) {
 		trace(STEP_FILTERED, 0, 0);
 		return V_NOT_OURS;
 	}
@@ -81,14 +83,14 @@ static __always_inline int arrive(struct __sk_buff *skb, struct packet *p, __be1
 	if (p->later)
 		return frag_follow(p, false, action);
 	/* Answers first, as IPVS has it: a real server may be a client too. */
-	if (watched(&p->saddr)) {
+	if (p->from) {
 		v = reply(p, action);
 		if (v == V_NOT_OURS && have(HAVE_STRAYS))
 			v = xdp ? V_DEFERRED : stray(p, action);
 		if (v != V_NOT_OURS)
 			return v;
 	}
-	return watched(&p->daddr) ? request(p, action) : V_NOT_OURS;
+	return p->to ? request(p, action) : V_NOT_OURS;
 }
 
 /* An answer of the director itself, on its way out. */
@@ -100,7 +102,8 @@ static __always_inline int leave(struct packet *p, __be16 ethertype, int *action
 		return v;
 	if (p->icmp_error)
 		return related(p, true, action);
-	if (!watched(&p->saddr) || !whole(p))
+	p->from = watch(&p->saddr);
+	if (!p->from || !whole(p))
 		return V_NOT_OURS;
 	if (p->later)
 		return frag_follow(p, true, action);

@@ -261,7 +261,6 @@ static __always_inline void flow_make(struct flow *f, const struct packet *p, co
 	f->protocol = p->protocol;
 	f->event = p->protocol == IPPROTO_SCTP ? (p->later ? CHUNK_NONE : p->chunk) : tcp_event(p);
 	f->now = ticks_now();
-	f->wide = watched_wide(&f->server);
 	f->addr[0] = client->w[0] | (__u64)client->w[1] << 32;
 	f->addr[1] = client->w[2] | (__u64)client->w[3] << 32;
 	if (p->v6) {
@@ -286,6 +285,7 @@ static __always_inline void flow_ports(struct flow *f, __be16 cport, __be16 vpor
 static __always_inline void flow_request(struct flow *f, const struct packet *p)
 {
 	f->out = false;
+	f->wide = p->to & WIDE;
 	f->server = p->daddr;
 	f->sport = 0;
 	flow_make(f, p, &p->saddr, p->sport, p->dport);
@@ -295,6 +295,7 @@ static __always_inline void flow_request(struct flow *f, const struct packet *p)
 static __always_inline void flow_reply(struct flow *f, const struct packet *p)
 {
 	f->out = true;
+	f->wide = p->from & WIDE;
 	f->server = p->saddr;
 	f->sport = p->sport;
 	flow_make(f, p, &p->daddr, p->dport, 0);

@@ -44,7 +44,7 @@ ARRAY(half4, bucket4, 1, BPF_F_MMAPABLE);
 ARRAY(half6, bucket6, 1, BPF_F_MMAPABLE);
 ARRAY(wides, wide_bucket, 1, BPF_F_MMAPABLE);
 ARRAY(setting, settings, 1, 0);
-ARRAY(filters, filter, 2, 0);
+ARRAY(filters, filter, 1, 0);
 ARRAY(rules, rule, RULES, 0);
 ARRAY(uses, use, 1, 0);
 ARRAY(traces, trace_log, 1, 0);

@@ -61,6 +61,8 @@ struct packet {
 	bool later;	  /* … and not the first part: no ports */
 	bool may_fragment; /* IPv4 without DF */
 	bool icmp_error;
+	__u8 from; /* what the filter knows of the addresses (filter.h) */
+	__u8 to;
 	__be32 frag_id;
 	struct addr saddr;
 	struct addr daddr;

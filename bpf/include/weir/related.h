@@ -154,6 +154,7 @@ static __always_inline bool find_quoted(const struct packet *q, bool request, st
 
 	f->out = request;
 	f->server = request ? q->daddr : q->saddr;
+	f->wide = watch(&f->server) & WIDE;
 	f->sport = request ? q->dport : 0;
 	if (request)
 		flow_make(f, q, &q->saddr, q->sport, 0);

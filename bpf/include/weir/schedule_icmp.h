@@ -31,6 +31,7 @@ static __noinline int open_quoted(const struct packet *p)
 	if (!w || parse_quoted(p, &q) || !watched(&q.saddr))
 		return V_NOT_OURS;
 	reverse(&q);
+	q.to = watch(&q.daddr);
 	flow_request(&w->f, &q);
 	return open_conn(&q, &w->f, &w->c, true);
 }

@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 13
+#define WEIR_LAYOUT 14
 
 struct addr {
 	__be32 w[4];
@@ -307,17 +307,13 @@ struct settings {
 	__u64 since;                  /* unix seconds when the table was made */
 };
 
-/* Which addresses are worth a second look: a service's, a destination's. A
- * Bloom filter with one hash; a wrong "yes" costs a look-up, nothing else. */
-#define FILTER_BITS 65536
+/* Which addresses are worth a second look: a service's, a destination's, and
+ * which of them a look into the wide table. A Bloom filter with one hash, two
+ * bits for each place; a wrong "yes" costs a look-up, nothing else. */
+#define FILTER_PLACES 65536
 
 struct filter {
-	__u64 bits[FILTER_BITS / 64];
-};
-
-enum filter_number {
-	FILTER_WATCHED = 0,
-	FILTER_WIDE = 1, /* addresses whose packets may belong to the wide table */
+	__u64 bits[FILTER_PLACES / 32];
 };
 
 /* A rule of the classifier: what packets get which mark. */

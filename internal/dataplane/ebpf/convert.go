@@ -252,8 +252,8 @@ func nexthop(p lvs.Path, xdp bool) engineNexthop {
 	return n
 }
 
-// filterBit is the bit of the filter an address sets (filter_bit in service.h).
-func filterBit(a netip.Addr) uint32 {
+// filterPlace is the place of an address in the filter (filter_place in filter.h).
+func filterPlace(a netip.Addr) uint32 {
 	w := addrOf(a).W
 	return (w[0] ^ w[1] ^ w[2] ^ w[3]) * 0x9e3779b1 >> 16
 }

@@ -71,7 +71,7 @@ type engineDestStats struct {
 
 type engineFilter struct {
 	_    structs.HostLayout
-	Bits [1024]uint64
+	Bits [2048]uint64
 }
 
 type engineFrag struct {

@@ -6,42 +6,49 @@ import (
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
-// refilter brings the filters in front of all look-ups in line with the table.
+// What the filter knows of an address, as filter.h numbers it.
+const (
+	watched = 1
+	wide    = 2
+)
+
+// refilter brings the filter in front of all look-ups in line with the table.
 // A family without any service has no bits, so that what is left of its
 // connections goes to the stack, as in IPVS.
 func (p *Plane) refilter() error {
-	var watched, wide engineFilter
+	var want engineFilter
 	serves := make(map[lvs.Family]bool)
 	for k, e := range p.table.services {
 		serves[k.AF()] = true
-		p.filterService(&watched, k)
-		if isWide(e.svc) {
-			p.filterService(&wide, k)
-		}
+		p.filterService(&want, k, bitsOf(isWide(e.svc)))
 	}
 	for k, d := range p.table.dests {
-		if !serves[k.service.AF()] {
-			continue
-		}
-		watched.set(k.addr.Addr())
-		p.filterService(&watched, k.service)
-		if d.written.Flags&destWide != 0 {
-			wide.set(k.addr.Addr())
-			p.filterService(&wide, k.service)
+		if serves[k.service.AF()] {
+			bits := bitsOf(d.written.Flags&destWide != 0)
+			want.set(k.addr.Addr(), bits)
+			p.filterService(&want, k.service, bits)
 		}
 	}
-	if err := p.writeFilter(0, &p.bits, watched); err != nil {
-		return err
+	if want == p.bits {
+		return nil
 	}
-	return p.writeFilter(1, &p.wide, wide)
+	p.bits = want
+	return p.write("filters", uint32(0), want)
+}
+
+func bitsOf(inWide bool) uint64 {
+	if inWide {
+		return watched | wide
+	}
+	return watched
 }
 
 // filterService sets the addresses a service's packets may be for. Those of a
 // mark are what the classifier's rules say; if one says no single address, or
 // the marks come from elsewhere, they may be any.
-func (p *Plane) filterService(f *engineFilter, k lvs.ServiceKey) {
+func (p *Plane) filterService(f *engineFilter, k lvs.ServiceKey, bits uint64) {
 	if k.Mark == 0 {
-		f.set(k.Addr.Addr())
+		f.set(k.Addr.Addr(), bits)
 		return
 	}
 	known := false
@@ -50,32 +57,24 @@ func (p *Plane) filterService(f *engineFilter, k lvs.ServiceKey) {
 			continue
 		}
 		if !r.To.IsValid() || !r.To.IsSingleIP() {
-			f.setAll()
+			f.setAll(bits)
 			return
 		}
 		known = true
-		f.set(r.To.Addr())
+		f.set(r.To.Addr(), bits)
 	}
 	if !known {
-		f.setAll()
+		f.setAll(bits)
 	}
 }
 
-func (p *Plane) writeFilter(n uint32, have *engineFilter, want engineFilter) error {
-	if want == *have {
-		return nil
-	}
-	*have = want
-	return p.write("filters", n, want)
+func (f *engineFilter) set(a netip.Addr, bits uint64) {
+	place := filterPlace(a)
+	f.Bits[place>>5] |= bits << (place % 32 * 2)
 }
 
-func (f *engineFilter) set(a netip.Addr) {
-	bit := filterBit(a)
-	f.Bits[bit>>6] |= 1 << (bit & 63)
-}
-
-func (f *engineFilter) setAll() {
+func (f *engineFilter) setAll(bits uint64) {
 	for i := range f.Bits {
-		f.Bits[i] = ^uint64(0)
+		f.Bits[i] |= bits * 0x5555555555555555
 	}
 }

@@ -47,7 +47,6 @@ type Plane struct {
 	ruled   []engineRule // as written
 	lacking int          // pages missing to amemthresh
 	reals   map[engineServiceKey]uint32
-	wide    engineFilter // addresses the wide table may know
 }
 
 // Open loads the engine, or takes over the one a former weir left running in

@@ -67,10 +67,8 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		n.LearnedMtu, n.LearnedUntil = 0, 0 // Go writes none
 		p.hops.written[id] = n
 	}
-	for i, f := range []*engineFilter{&p.bits, &p.wide} {
-		if err := p.engine.maps["filters"].Lookup(uint32(i), f); err != nil {
-			return fmt.Errorf("read the filter: %w", err)
-		}
+	if err := p.engine.maps["filters"].Lookup(uint32(0), &p.bits); err != nil {
+		return fmt.Errorf("read the filter: %w", err)
 	}
 	return nil
 }
