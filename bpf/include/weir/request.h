@@ -251,16 +251,16 @@ static __always_inline int obstacle_answer(struct packet *p, const struct dest *
 
 static __noinline int request(struct packet *p, int *action)
 {
-	struct work *w = work(WORK_PACKET);
+	struct work *w = work(WORK_PACKET), *old = work(WORK_OTHER);
 	struct conn *c;
 	struct flow *f;
 	struct dest *d;
-	bool known, tunnel;
+	bool known, tunnel, anew = false;
 	__u8 forward;
 	__u32 id, at;
 	int v;
 
-	if (!w)
+	if (!w || !old)
 		return V_NOT_OURS;
 	c = &w->c;
 	f = &w->f;
@@ -268,7 +268,8 @@ static __noinline int request(struct packet *p, int *action)
 	known = conn_find(f, c) || (f->wide && conn_learn(f, c));
 	if (known && (reopens(p, c) || orphaned(c))) {
 		trace(STEP_REUSED, ctl_state(c->word), 0);
-		conn_remove(c);
+		old->c = *c;
+		anew = true;
 		known = false;
 	}
 	if (known) {
@@ -276,6 +277,9 @@ static __noinline int request(struct packet *p, int *action)
 	} else {
 		trace(STEP_NO_CONNECTION, 0, 0);
 		v = open_conn(p, f, c, false);
+		/* While the new one is scheduled the old one still counts, as in IPVS. */
+		if (anew && v != V_DEFERRED)
+			conn_remove(&old->c);
 		if (v == V_NO_DESTINATION)
 			return icmp_answer(p, ICMP_NO_PORT, 0, v, action);
 		if (v)
