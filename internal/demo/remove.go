@@ -52,14 +52,20 @@ func (s *stage) leave() {
 	s.servers, s.sorry, s.weir, s.cluster, s.dir = [reals]*process{}, nil, nil, nil, ""
 }
 
-// removeSocket removes what a weir that was killed could not, and the
-// directories it lay in if nothing else does.
+// removeSocket removes what a weir that was killed could not: its socket, with
+// the notes and the history beside it, and the directories they lay in if
+// nothing else does.
 func removeSocket(path string) error {
 	if path == "" {
 		return nil
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
+	}
+	for _, beside := range []string{"changes", "history"} {
+		if err := os.RemoveAll(filepath.Join(filepath.Dir(path), beside)); err != nil {
+			return err
+		}
 	}
 	_ = os.Remove(filepath.Dir(path)) // refused while anything is in it
 	_ = os.Remove(filepath.Dir(filepath.Dir(path)))
