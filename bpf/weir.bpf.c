@@ -18,34 +18,16 @@
 #include "weir/related.h"
 #include "weir/schedule_icmp.h"
 #include "weir/stray.h"
+#include "weir/short.h"
 #include "weir/tunnel_error.h"
 #include "weir/sweep.h"
-
-/* No stage decided where the packet goes: its verdict says whether it passes. */
-#define UNDECIDED (-2)
-
-/* Is the frame addressed to this host? A promiscuous interface shows others'. */
-static __always_inline bool for_us(const struct packet *p)
-{
-	__u32 in = ingress_index(p);
-	struct ethhdr *eth;
-	struct port *port;
-
-	if (!xdp)
-		return ctx_field(p->ctx, struct __sk_buff, pkt_type) == 0; /* PACKET_HOST */
-	if (explaining)
-		return true; /* a made-up packet comes from nowhere */
-	eth = packet_at(p, 0, sizeof(*eth));
-	port = bpf_map_lookup_elem(&ports, &in);
-	return eth && port && (port->flags & PORT_ATTACHED) && !__builtin_memcmp(eth->h_dest, port->mac, ETH_ALEN);
-}
 
 /* ICMP errors: rare and long-winded, so tc has them alone. */
 static __always_inline int hear(struct __sk_buff *skb, struct packet *p, int *action)
 {
 	int v;
 
-	if (!for_us(p))
+	if (!for_us(p->ctx))
 		return V_NOT_OURS;
 	v = tunnel_error(skb, p);
 	p->ctx = skb; /* for the verifier, which takes all of *p for numbers now */
@@ -74,7 +56,7 @@ static __always_inline int arrive(struct __sk_buff *skb, struct packet *p, __be1
 		trace(STEP_FILTERED, 0, 0);
 		return V_NOT_OURS;
 	}
-	if (!for_us(p) || martian(p))
+	if (!for_us(p->ctx) || martian(p->v6, &p->saddr))
 		return V_NOT_OURS;
 	if (!whole(p))
 		return V_MALFORMED;
@@ -125,8 +107,8 @@ static __always_inline int settle(const struct packet *p, __u32 v, int action)
 	if (!(xdp && pass))
 		count_verdict(v);
 	if (pass)
-		return pass_action(p);
-	return action == UNDECIDED ? drop_action(p) : action;
+		return pass_action();
+	return action == UNDECIDED ? drop_action() : action;
 }
 
 SEC("xdp.frags")
@@ -138,6 +120,8 @@ int weir_xdp(struct xdp_md *ctx)
 
 	if (!eth)
 		return XDP_PASS;
+	if (!explaining && shortcut && short_road(ctx, eth->h_proto, &action))
+		return action;
 	v = arrive(NULL, &p, eth->h_proto, &action);
 	return settle(&p, v, action);
 }
@@ -148,7 +132,11 @@ int weir_ingress(struct __sk_buff *skb)
 	struct packet p = {.ctx = skb};
 	int action = UNDECIDED, v;
 
-	if (skb->vlan_present || !linear(&p))
+	if (skb->vlan_present)
+		return TCX_NEXT;
+	if (!explaining && shortcut && short_road(skb, skb->protocol, &action))
+		return action;
+	if (!linear(&p))
 		return TCX_NEXT;
 	v = arrive(skb, &p, skb->protocol, &action);
 	if (p.answering)

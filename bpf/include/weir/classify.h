@@ -52,7 +52,7 @@ static __always_inline __u32 mark_of(const struct packet *p, __u32 rule_count)
 		.sport = bpf_ntohs(p->sport),
 		.dport = bpf_ntohs(p->dport),
 		.protocol = p->protocol,
-		.ifindex = ingress_index(p),
+		.ifindex = ingress_index(p->ctx),
 	};
 
 	if (!xdp) {

@@ -24,6 +24,9 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* No stage decided where the packet goes: its verdict says whether it passes. */
+#define UNDECIDED (-2)
+
 #define READ_ONCE(x)	 (*(volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
@@ -33,6 +36,7 @@ const volatile __u32 half_buckets = 1; /* of each half-open table */
 const volatile __u32 wide_buckets = 1; /* of the wide table */
 const volatile __u64 hash_seed = 0;
 const volatile bool explaining = false; /* trace steps, change nothing that lasts */
+const volatile bool shortcut = true; /* the short road is open (short.h) */
 /* Which door this program is: the object is loaded once for XDP and once for tc. */
 const volatile bool xdp = false;
 

@@ -245,13 +245,26 @@ static __always_inline __u64 mix(__u64 h)
 	return h ^ (h >> 31);
 }
 
+/* Of the client's address and port, and the protocol. */
+static __always_inline __u64 flow_hash_of(bool v6, __u8 protocol, const __u64 *client, __u64 key)
+{
+	__u64 h = hash_seed ^ protocol;
+
+	if (v6)
+		return mix(mix(mix(h ^ client[0]) ^ client[1]) ^ (key & 0xffff));
+	return mix(h ^ (key & 0xffffffffffffull));
+}
+
 static __always_inline __u64 flow_hash(const struct flow *f)
 {
-	__u64 h = hash_seed ^ f->protocol;
+	return flow_hash_of(f->v6, f->protocol, f->addr, f->key);
+}
 
-	if (f->v6)
-		return mix(mix(mix(h ^ f->addr[0]) ^ f->addr[1]) ^ (f->key & 0xffff));
-	return mix(h ^ (f->key & 0xffffffffffffull));
+static __always_inline __u64 flow_key(bool v6, const struct addr *client, __be16 cport, __be16 vport)
+{
+	if (v6)
+		return cport | (__u64)vport << 16;
+	return client->w[3] | (__u64)cport << 32 | (__u64)vport << 48;
 }
 
 static __always_inline void flow_make(struct flow *f, const struct packet *p, const struct addr *client,
@@ -263,11 +276,7 @@ static __always_inline void flow_make(struct flow *f, const struct packet *p, co
 	f->now = ticks_now();
 	f->addr[0] = client->w[0] | (__u64)client->w[1] << 32;
 	f->addr[1] = client->w[2] | (__u64)client->w[3] << 32;
-	if (p->v6) {
-		f->key = cport | (__u64)vport << 16;
-	} else {
-		f->key = client->w[3] | (__u64)cport << 32 | (__u64)vport << 48;
-	}
+	f->key = flow_key(p->v6, client, cport, vport);
 	f->hash = flow_hash(f);
 }
 

@@ -34,6 +34,15 @@ struct gre_sum {
 
 #define GRE_CHECKSUM 0x8000
 
+/* What outer headers take from the packet inside. */
+struct inner {
+	__u16 len;
+	__u8 tos;
+	__u8 ttl; /* before it was taken down */
+	bool v6;
+	bool df; /* IPv4 that must not be fragmented */
+};
+
 static __always_inline __u8 encap_type(const struct dest *d)
 {
 	return d->encap & ENCAP_MASK;
@@ -105,31 +114,34 @@ __noinline int outer_must_sum(const struct packet *p, const struct dest *d, cons
 
 /* The sum of a packet of which outer_must_sum said no. The addresses stand in
  * both headers, and cancel out. */
-static __always_inline __u64 sum_that_follows(const struct packet *p, const struct outer *o)
+static __always_inline __u64 sum_that_follows(__u32 first, __u32 second, __u32 third, bool v6, __u16 payload,
+					      __u8 protocol)
 {
-	__u32 rest = bpf_htons(p->len - (p->l4 - p->l3)) + bpf_htons(p->protocol);
+	__u32 rest = bpf_htons(payload) + bpf_htons(protocol);
 
-	return (__u64)o->head[0] + o->head[1] + (p->v6 ? 0 : o->head[2]) + (__u32)~rest;
+	return (__u64)first + second + (v6 ? 0 : third) + (__u32)~rest;
 }
 
 /*
  * The source port of GUE spreads flows over the paths and queues between here
  * and the real server, as the kernel's udp_flow_src_port does: a hash in the
- * range of ephemeral ports. All parts of a datagram take the same way.
+ * range of ephemeral ports. It is the flow's own hash, which all packets of a
+ * connection have. All parts of a datagram take the same way.
  */
 #define EPHEMERAL_FIRST 32768
 #define EPHEMERAL_COUNT (60999 - 32768)
 
+static __always_inline __be16 hash_port(__u64 hash)
+{
+	return bpf_htons(EPHEMERAL_FIRST + ((hash >> 32) * EPHEMERAL_COUNT >> 32));
+}
+
 static __always_inline __be16 flow_port(const struct packet *p)
 {
-	__u64 h = hash_seed ^ p->protocol;
+	__u64 client[2] = {p->saddr.w[0] | (__u64)p->saddr.w[1] << 32, p->saddr.w[2] | (__u64)p->saddr.w[3] << 32};
+	__be16 port = p->fragment ? 0 : p->sport;
 
-	for (int i = 0; i < 4; i++)
-		h += ((__u64)p->saddr.w[i] << 32 | p->daddr.w[i]) * (0x9e3779b97f4a7c15ull + 2 * i);
-	if (!p->fragment)
-		h ^= (__u32)p->sport << 16 | p->dport;
-	h = (__u32)mix(h);
-	return bpf_htons(EPHEMERAL_FIRST + (h * EPHEMERAL_COUNT >> 32));
+	return hash_port(flow_hash_of(p->v6, p->protocol, client, flow_key(p->v6, &p->saddr, port, 0)));
 }
 
 static __always_inline __u64 sum_ends(const struct dest *d, const struct nexthop *n)
@@ -142,20 +154,21 @@ static __always_inline __u64 sum_ends(const struct dest *d, const struct nexthop
 	return sum;
 }
 
-static __always_inline void gue_head(struct gue *g, const struct packet *p, const struct dest *d,
-				     const struct nexthop *n, const struct outer *o)
+/* `sum`: of the packet inside, if the header is to be summed. */
+static __always_inline void gue_head(struct gue *g, const struct inner *in, const struct dest *d,
+				     const struct nexthop *n, __be16 sport, bool summed, __u64 sum)
 {
-	g->sport = flow_port(p);
+	g->sport = sport;
 	g->dport = d->tunnel_port;
-	g->len = bpf_htons(p->len + sizeof(*g));
+	g->len = bpf_htons(in->len + sizeof(*g));
 	g->check = 0;
 	g->version = 0;
-	g->protocol = p->v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	g->protocol = in->v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
 	g->flags = 0;
-	if (!is_summed(d, o))
+	if (!summed)
 		return;
 	/* The length stands in the header and in the pseudo header. */
-	g->check = ~csum_fold(o->sum + sum_ends(d, n) + bpf_htons(IPPROTO_UDP) + g->sport + g->dport +
+	g->check = ~csum_fold(sum + sum_ends(d, n) + bpf_htons(IPPROTO_UDP) + g->sport + g->dport +
 			      2u * g->len + bpf_htons(g->protocol));
 	if (!g->check)
 		g->check = 0xffff;

@@ -206,7 +206,7 @@ static __always_inline bool turn_round(struct packet *p, int *action)
 	__builtin_memcpy(dmac, eth->h_source, ETH_ALEN);
 	__builtin_memcpy(smac, eth->h_dest, ETH_ALEN);
 	set_macs(p, dmac, smac);
-	*action = redirect(p, ingress_index(p));
+	*action = redirect(p->ctx, ingress_index(p->ctx));
 	return true;
 }
 

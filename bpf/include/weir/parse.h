@@ -164,16 +164,14 @@ static __always_inline bool same_addr(const struct addr *a, const struct addr *b
 
 /* The sources no packet from the wire may have (RFC 1122 3.2.1.3, RFC 4291
  * 2.5); the stack drops them, and IPVS never sees them. */
-static __always_inline bool martian(const struct packet *p)
+static __always_inline bool martian(bool v6, const struct addr *a)
 {
-	if (p->v6) {
-		const struct addr *a = &p->saddr;
+	__u8 first;
 
+	if (v6)
 		return (a->w[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000) ||
 		       (!a->w[0] && !a->w[1] && !a->w[2] && (a->w[3] & bpf_htonl(0xfffffffe)) == 0);
-	}
-	__u8 first = bpf_ntohl(p->saddr.w[3]) >> 24;
-
+	first = bpf_ntohl(a->w[3]) >> 24;
 	return first == 0 || first == 127 || first >= 224;
 }
 

@@ -40,11 +40,10 @@ static __always_inline bool fix_transport_xdp(const struct packet *p, __u64 chan
 	return true;
 }
 
-static __always_inline bool fix_transport_tc(const struct packet *p, __u64 addr_change, __u64 port_change)
+static __always_inline bool fix_transport_tc(struct __sk_buff *skb, __u32 at, __u8 protocol, __u64 addr_change,
+					     __u64 port_change)
 {
-	struct __sk_buff *skb = p->ctx;
-	__u32 at = p->l4 + check_offset(p->protocol);
-	__u64 zero_is_none = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	__u64 zero_is_none = protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 
 	if (bpf_l4_csum_replace(skb, at, 0, csum_fold(addr_change), BPF_F_PSEUDO_HDR | zero_is_none))
 		return false;
@@ -97,7 +96,7 @@ static __noinline bool rewrite(struct packet *p, bool source, const struct addr 
 		return fix_sctp(p, both);
 	if (xdp)
 		return fix_transport_xdp(p, addr_change + port_change);
-	return fix_transport_tc(p, addr_change, port_change);
+	return fix_transport_tc(p->ctx, p->l4 + check_offset(p->protocol), p->protocol, addr_change, port_change);
 }
 
 /* One hop less. The caller has seen that there is one. */

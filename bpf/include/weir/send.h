@@ -15,26 +15,42 @@
 #include "trace.h"
 
 /* The kernel's answer for "this packet goes on". */
-static __always_inline int pass_action(const struct packet *p)
+static __always_inline int pass_action(void)
 {
 	return xdp ? XDP_PASS : TCX_NEXT;
 }
 
-static __always_inline int drop_action(const struct packet *p)
+static __always_inline int drop_action(void)
 {
 	return xdp ? XDP_DROP : TC_ACT_SHOT;
 }
 
-static __always_inline __u32 ingress_index(const struct packet *p)
+static __always_inline __u32 ingress_index(void *ctx)
 {
-	return xdp ? ctx_field(p->ctx, struct xdp_md, ingress_ifindex) : ctx_field(p->ctx, struct __sk_buff, ifindex);
+	return xdp ? ctx_field(ctx, struct xdp_md, ingress_ifindex) : ctx_field(ctx, struct __sk_buff, ifindex);
 }
 
-static __always_inline int redirect(const struct packet *p, __u32 ifindex)
+static __always_inline int redirect(void *ctx, __u32 ifindex)
 {
-	if (xdp && ifindex == ingress_index(p))
+	if (xdp && ifindex == ingress_index(ctx))
 		return XDP_TX;
 	return bpf_redirect(ifindex, 0);
+}
+
+/* Is the frame addressed to this host? A promiscuous interface shows others'. */
+static __always_inline bool for_us(void *ctx)
+{
+	__u32 in = ingress_index(ctx);
+	struct ethhdr *eth;
+	struct port *port;
+
+	if (!xdp)
+		return ctx_field(ctx, struct __sk_buff, pkt_type) == 0; /* PACKET_HOST */
+	if (explaining)
+		return true; /* a made-up packet comes from nowhere */
+	eth = bytes_at(ctx, 0, sizeof(*eth));
+	port = bpf_map_lookup_elem(&ports, &in);
+	return eth && port && (port->flags & PORT_ATTACHED) && !__builtin_memcmp(eth->h_dest, port->mac, ETH_ALEN);
 }
 
 /* Lets the kernel find the neighbour; tc only. */
@@ -61,6 +77,7 @@ static __always_inline bool xdp_sends(__u32 ifindex)
 /* A way to the client, found before anything is changed. */
 struct way {
 	__u32 ifindex;
+	__u16 mtu;
 	bool neigh; /* MACs are known; else the kernel finds the neighbour */
 	bool v6;    /* family of `via` */
 	__u8 dmac[ETH_ALEN];
@@ -68,16 +85,24 @@ struct way {
 	struct addr via;
 };
 
+/* What the routing table is asked about, beside two addresses. */
+struct asked {
+	void *ctx;
+	__u16 segment;
+	__u8 protocol;
+	bool v6;
+};
+
 /* Asks the kernel's routing table for a way. V_NONE: found. */
-static __noinline int find_way(const struct packet *p, const struct addr *from, const struct addr *to, struct way *w)
+static __noinline int ask_way(const struct asked *a, const struct addr *from, const struct addr *to, struct way *w)
 {
 	struct bpf_fib_lookup fib = {};
 	long err;
 
-	fib.l4_protocol = p->protocol;
-	fib.ifindex = ingress_index(p);
-	fib.tot_len = p->segment;
-	if (p->v6) {
+	fib.l4_protocol = a->protocol;
+	fib.ifindex = ingress_index(a->ctx);
+	fib.tot_len = a->segment;
+	if (a->v6) {
 		fib.family = AF_INET6;
 		__builtin_memcpy(fib.ipv6_src, from->w, sizeof(fib.ipv6_src));
 		__builtin_memcpy(fib.ipv6_dst, to->w, sizeof(fib.ipv6_dst));
@@ -86,7 +111,7 @@ static __noinline int find_way(const struct packet *p, const struct addr *from, 
 		fib.ipv4_src = from->w[3];
 		fib.ipv4_dst = to->w[3];
 	}
-	err = bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
+	err = bpf_fib_lookup(a->ctx, &fib, sizeof(fib), 0);
 	if (err == BPF_FIB_LKUP_RET_FWD_DISABLED)
 		return V_FORWARDING_OFF;
 	if (err == BPF_FIB_LKUP_RET_FRAG_NEEDED)
@@ -94,6 +119,7 @@ static __noinline int find_way(const struct packet *p, const struct addr *from, 
 	if (err != BPF_FIB_LKUP_RET_SUCCESS && err != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return V_NO_ROUTE;
 	w->ifindex = fib.ifindex;
+	w->mtu = fib.tot_len; /* the kernel puts the way's MTU in its place */
 	w->neigh = err == BPF_FIB_LKUP_RET_SUCCESS;
 	w->v6 = fib.family == AF_INET6;
 	__builtin_memcpy(w->dmac, fib.dmac, ETH_ALEN);
@@ -107,13 +133,21 @@ static __noinline int find_way(const struct packet *p, const struct addr *from, 
 	return V_NONE;
 }
 
+static __always_inline int find_way(const struct packet *p, const struct addr *from, const struct addr *to,
+				    struct way *w)
+{
+	struct asked a = {.ctx = p->ctx, .segment = p->segment, .protocol = p->protocol, .v6 = p->v6};
+
+	return ask_way(&a, from, to, w);
+}
+
 static __always_inline int send_way(struct packet *p, const struct way *w)
 {
 	if (!xdp && !w->neigh)
 		return redirect_neigh(w->ifindex, w->v6, &w->via);
 	if (!set_macs(p, w->dmac, w->smac))
-		return drop_action(p);
-	return redirect(p, w->ifindex);
+		return drop_action();
+	return redirect(p->ctx, w->ifindex);
 }
 
 /* Has the kernel route a packet to a destination. */
@@ -121,7 +155,7 @@ static __noinline int send_asking(struct packet *p, const struct addr *dest)
 {
 	struct way w;
 
-	return find_way(p, &p->saddr, dest, &w) ? drop_action(p) : send_way(p, &w);
+	return find_way(p, &p->saddr, dest, &w) ? drop_action() : send_way(p, &w);
 }
 
 /* Does the kernel know a way, where Go has not said one yet? */
@@ -141,6 +175,6 @@ static __always_inline int send_nexthop(struct packet *p, const struct nexthop *
 	if (!xdp && !(n->flags & NEXTHOP_RESOLVED))
 		return redirect_neigh(n->ifindex, n->flags & NEXTHOP_V6, &n->via);
 	if (!set_macs(p, n->dmac, n->smac))
-		return drop_action(p);
-	return redirect(p, n->ifindex);
+		return drop_action();
+	return redirect(p->ctx, n->ifindex);
 }

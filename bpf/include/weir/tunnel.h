@@ -33,31 +33,29 @@ static __always_inline __u8 outer_protocol(const struct packet *p, const struct 
 	return p->v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
 }
 
-static __always_inline void outer_head4(struct iphdr4 *ip, const struct packet *p, const struct dest *d,
-					const struct nexthop *n, __u32 size)
+static __always_inline void outer_head4(struct iphdr4 *ip, const struct inner *in, const struct dest *d,
+					const struct nexthop *n, __u32 size, __u8 protocol)
 {
-	bool df = !p->v6 && !p->may_fragment;
-
 	ip->vihl = 0x45;
-	ip->tos = outer_tos(p->tos);
-	ip->len = bpf_htons(p->len + size);
-	ip->id = df ? 0 : bpf_get_prandom_u32();
-	ip->frag = df ? bpf_htons(IP_DF) : 0;
-	ip->ttl = p->ttl - 1;
-	ip->protocol = outer_protocol(p, d);
+	ip->tos = outer_tos(in->tos);
+	ip->len = bpf_htons(in->len + size);
+	ip->id = in->df ? 0 : bpf_get_prandom_u32();
+	ip->frag = in->df ? bpf_htons(IP_DF) : 0;
+	ip->ttl = in->ttl - 1;
+	ip->protocol = protocol;
 	ip->saddr = n->from.w[3];
 	ip->daddr = d->addr.w[3];
 	ip->check = ~csum_fold((__u64)bpf_htons(0x4500 | ip->tos) + ip->len + ip->id + ip->frag +
 			       bpf_htons((__u16)ip->ttl << 8 | ip->protocol) + ip->saddr + ip->daddr);
 }
 
-static __always_inline void outer_head6(struct iphdr6 *ip, const struct packet *p, const struct dest *d,
-					const struct nexthop *n, __u32 size)
+static __always_inline void outer_head6(struct iphdr6 *ip, const struct inner *in, const struct dest *d,
+					const struct nexthop *n, __u32 size, __u8 protocol)
 {
-	ip->flow = bpf_htonl(0x60000000 | (__u32)outer_tos(p->tos) << 20);
-	ip->payload = bpf_htons(p->len + size - sizeof(*ip));
-	ip->next = outer_protocol(p, d);
-	ip->hops = p->ttl - 1;
+	ip->flow = bpf_htonl(0x60000000 | (__u32)outer_tos(in->tos) << 20);
+	ip->payload = bpf_htons(in->len + size - sizeof(*ip));
+	ip->next = protocol;
+	ip->hops = in->ttl - 1;
 	ip->saddr = n->from;
 	ip->daddr = d->addr;
 }
@@ -67,31 +65,37 @@ static __always_inline void outer_head6(struct iphdr6 *ip, const struct packet *
 __noinline int outer_make(const struct packet *p, const struct dest *d, const struct nexthop *n, struct outer *o)
 {
 	__u32 ip, size;
+	void *second;
 	bool v6;
 
 	if (!p || !d || !n || !o)
 		return 0;
+	struct inner in = {
+		.len = p->len, .tos = p->tos, .ttl = p->ttl, .v6 = p->v6, .df = !p->v6 && !p->may_fragment,
+	};
 	v6 = d->flags & DEST_V6;
 	ip = v6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4);
 	size = encap_size(d);
+	second = &o->bytes[v6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4)];
 	o->flags = BPF_F_ADJ_ROOM_FIXED_GSO;
 	o->flags |= v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
 	if (is_summed(d, o) && !o->sum)
-		o->sum = sum_that_follows(p, o);
+		o->sum = sum_that_follows(o->head[0], o->head[1], o->head[2], p->v6,
+					  p->len - (p->l4 - p->l3), p->protocol);
 	if (encap_type(d) == ENCAP_GUE) {
 		o->flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
-		gue_head((void *)&o->bytes[v6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4)], p, d, n, o);
+		gue_head(second, &in, d, n, flow_port(p), is_summed(d, o), o->sum);
 	} else if (encap_type(d) == ENCAP_GRE) {
 		o->flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
 		if (!is_summed(d, o))
 			size = sizeof(struct gre);
-		gre_head((void *)&o->bytes[v6 ? sizeof(struct iphdr6) : sizeof(struct iphdr4)], p, d, o);
+		gre_head(second, p, d, o);
 	}
 	o->size = ip + size;
 	if (v6)
-		outer_head6((void *)o->bytes, p, d, n, o->size);
+		outer_head6((void *)o->bytes, &in, d, n, o->size, outer_protocol(p, d));
 	else
-		outer_head4((void *)o->bytes, p, d, n, o->size);
+		outer_head4((void *)o->bytes, &in, d, n, o->size, outer_protocol(p, d));
 	return 0;
 }
 

@@ -353,6 +353,7 @@ const (
 	engineMapHalf6        = "half6"
 	engineMapHearings     = "hearings"
 	engineMapIcmpBudgets  = "icmp_budgets"
+	engineMapKnownWays    = "known_ways"
 	engineMapLives        = "lives"
 	engineMapNexthops     = "nexthops"
 	engineMapOuters       = "outers"
@@ -383,6 +384,7 @@ const (
 	engineVarExplaining   = "explaining"
 	engineVarHalfBuckets  = "half_buckets"
 	engineVarHashSeed     = "hash_seed"
+	engineVarShortcut     = "shortcut"
 	engineVarWideBuckets  = "wide_buckets"
 	engineVarXdp          = "xdp"
 )
@@ -452,6 +454,7 @@ type engineMapSpecs struct {
 	Half6        *ebpf.MapSpec `ebpf:"half6"`
 	Hearings     *ebpf.MapSpec `ebpf:"hearings"`
 	IcmpBudgets  *ebpf.MapSpec `ebpf:"icmp_budgets"`
+	KnownWays    *ebpf.MapSpec `ebpf:"known_ways"`
 	Lives        *ebpf.MapSpec `ebpf:"lives"`
 	Nexthops     *ebpf.MapSpec `ebpf:"nexthops"`
 	Outers       *ebpf.MapSpec `ebpf:"outers"`
@@ -484,6 +487,7 @@ type engineVariableSpecs struct {
 	Explaining  *ebpf.VariableSpec `ebpf:"explaining"`
 	HalfBuckets *ebpf.VariableSpec `ebpf:"half_buckets"`
 	HashSeed    *ebpf.VariableSpec `ebpf:"hash_seed"`
+	Shortcut    *ebpf.VariableSpec `ebpf:"shortcut"`
 	WideBuckets *ebpf.VariableSpec `ebpf:"wide_buckets"`
 	Xdp         *ebpf.VariableSpec `ebpf:"xdp"`
 }
@@ -521,6 +525,7 @@ type engineMaps struct {
 	Half6        *ebpf.Map `ebpf:"half6"`
 	Hearings     *ebpf.Map `ebpf:"hearings"`
 	IcmpBudgets  *ebpf.Map `ebpf:"icmp_budgets"`
+	KnownWays    *ebpf.Map `ebpf:"known_ways"`
 	Lives        *ebpf.Map `ebpf:"lives"`
 	Nexthops     *ebpf.Map `ebpf:"nexthops"`
 	Outers       *ebpf.Map `ebpf:"outers"`
@@ -559,6 +564,7 @@ func (m *engineMaps) Close() error {
 		m.Half6,
 		m.Hearings,
 		m.IcmpBudgets,
+		m.KnownWays,
 		m.Lives,
 		m.Nexthops,
 		m.Outers,
@@ -592,6 +598,7 @@ type engineVariables struct {
 	Explaining  *ebpf.Variable `ebpf:"explaining"`
 	HalfBuckets *ebpf.Variable `ebpf:"half_buckets"`
 	HashSeed    *ebpf.Variable `ebpf:"hash_seed"`
+	Shortcut    *ebpf.Variable `ebpf:"shortcut"`
 	WideBuckets *ebpf.Variable `ebpf:"wide_buckets"`
 	Xdp         *ebpf.Variable `ebpf:"xdp"`
 }
