@@ -29,7 +29,7 @@ struct known_way {
 
 _Static_assert(sizeof(struct known_way) == 64, "a known way is one cache line");
 
-#define KNOWN_WAYS 1024 /* on each processor; a power of two */
+#define KNOWN_WAYS 4096 /* on each processor; a power of two */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -40,7 +40,7 @@ struct {
 
 static __always_inline struct known_way *way_place(const struct addr *to)
 {
-	__u32 place = ((to->w[0] ^ to->w[1] ^ to->w[2] ^ to->w[3]) * 0x9e3779b1u) >> 22;
+	__u32 place = ((to->w[0] ^ to->w[1] ^ to->w[2] ^ to->w[3]) * 0x9e3779b1u) >> 20;
 
 	return bpf_map_lookup_elem(&known_ways, &place);
 }
