@@ -133,8 +133,8 @@ static __always_inline __u64 *plain_find(struct plain *p, bool v6, bool out)
 }
 
 /* Restarts the connection's timer, which is a change once in a tick. False:
- * another CPU was faster, or its state would change. */
-static __always_inline bool keep(const struct plain *p, bool v6, __u64 *ctl, __u64 word, bool out)
+ * another CPU was faster. */
+static __always_inline bool keep(const struct plain *p, __u64 *ctl, __u64 word)
 {
 	__u32 zero = 0;
 	struct settings *set = bpf_map_lookup_elem(&setting, &zero);
@@ -143,8 +143,6 @@ static __always_inline bool keep(const struct plain *p, bool v6, __u64 *ctl, __u
 	if (!set)
 		return false;
 	next = (__u32)word | (__u64)(p->now + set->timeout[p->state & (TIMEOUT_COUNT - 1)]) << CTL_EXPIRES_SHIFT;
-	if (out)
-		next &= ~(__u64)CTL_NOOUTPUT;
 	return next == word || __sync_bool_compare_and_swap(ctl, word, next);
 }
 
@@ -188,7 +186,7 @@ static __always_inline bool short_request(struct plain *p, bool v6, int *action)
 	hop = d->nexthop;
 	n = bpf_map_lookup_elem(&nexthops, &hop);
 	forward = word & CTL_FORWARD_MASK;
-	if (!n || !open_way(p, v6, d, n, forward) || !keep(p, v6, e, word, false))
+	if (!n || !open_way(p, v6, d, n, forward) || !keep(p, e, word))
 		return false;
 	count_in(id, p->len);
 	count_verdict(V_FORWARDED);
@@ -224,7 +222,7 @@ static __always_inline bool short_reply(struct plain *p, bool v6, int *action)
 	if (p->sport != (d->port ?: vport) || !same_end(v6, &d->addr, &p->saddr))
 		return false;
 	w = way_back(&a, &d->vaddr, &client, p->now);
-	if (!w || p->segment > w->mtu || (xdp && !w->xdp_sends) || !keep(p, v6, e, word, true))
+	if (!w || p->segment > w->mtu || (xdp && !w->xdp_sends) || !keep(p, e, word))
 		return false;
 	count_out(id, p->len);
 	count_verdict(V_REPLIED);

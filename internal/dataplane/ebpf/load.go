@@ -27,12 +27,13 @@ const slotsEach = 8
 type door struct {
 	xdp        bool
 	explaining bool
+	shortcut   bool // the short road is open
 	programs   []string
 }
 
 var (
-	tcDoor  = door{programs: []string{progIngress, progEgress, "weir_sweep"}}
-	xdpDoor = door{xdp: true, programs: []string{progXDP}}
+	tcDoor  = door{shortcut: true, programs: []string{progIngress, progEgress, "weir_sweep"}}
+	xdpDoor = door{xdp: true, shortcut: true, programs: []string{progXDP}}
 )
 
 // An engine is the loaded programs over one set of maps.
@@ -152,7 +153,7 @@ func (e *engine) open(d door) (*ebpf.Collection, error) {
 	}
 	spec.Programs = keep
 	for name, value := range map[string]any{
-		"xdp": d.xdp, "explaining": d.explaining, "hash_seed": e.settings.Seed, "crc_steps": crcSteps(),
+		"xdp": d.xdp, "explaining": d.explaining, "shortcut": d.shortcut, "hash_seed": e.settings.Seed, "crc_steps": crcSteps(),
 		"conn_buckets": e.maps["conns4"].MaxEntries(), "half_buckets": e.maps["half4"].MaxEntries(),
 		"wide_buckets": e.maps["wides"].MaxEntries(),
 	} {

@@ -1,0 +1,224 @@
+package ebpf
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weir-lb/weir/internal/lab"
+	"github.com/weir-lb/weir/internal/lab/labtest"
+	"github.com/weir-lb/weir/internal/lvs"
+)
+
+// TestShortRoad sends the same packets, whole and mutilated, through an engine
+// with the short road and one that has only the long one. Both must do the
+// same to each packet, and leave the same connections and counters.
+func TestShortRoad(t *testing.T) {
+	l := labtest.New(t)
+	labtest.Must(t, routedHost(t, l).Do(func() error {
+		short, long := twoEngines(t)
+		a, b := &rig{t, over(short, small, testLog(t))}, &rig{t, over(long, small, testLog(t))}
+		services := append(fuzzServices(), tunnelServices()...)
+		for _, r := range []*rig{a, b} {
+			r.reach(1500, false, services...)
+			for _, s := range services {
+				r.put(s)
+			}
+			// Else the mark's packets could be any, and all would go the long road.
+			tuning := lvs.DefaultTuning()
+			tuning.Rules = []lvs.Rule{{Mark: 7, To: netip.PrefixFrom(markedTo.Addr(), 128)}}
+			labtest.Must(t, r.plane.Tune(t.Context(), tuning))
+		}
+		taken := compareRoads(t, a, b, shortSeeds(services))
+		for _, v := range []string{"forwarded", "replied"} {
+			if taken[v] < 2000 {
+				t.Errorf("only %d packets were %s; too few to say anything", taken[v], v)
+			}
+		}
+		compareTables(t, a, b)
+		return nil
+	}))
+}
+
+// routedHost is a namespace that knows ways to the clients.
+func routedHost(t *testing.T, l *lab.Lab) *lab.Host {
+	d, err := l.Host("director")
+	labtest.Must(t, err)
+	far, err := l.Host("far")
+	labtest.Must(t, err)
+	own4, own6 := netip.MustParsePrefix("10.99.0.1/24"), netip.MustParsePrefix("2001:db8:99::1/64")
+	far4, far6 := netip.MustParsePrefix("10.99.0.2/24"), netip.MustParsePrefix("2001:db8:99::2/64")
+	mac := [6]byte{2, 0, 0, 0, 0, 9}
+	labtest.Must(t, l.Wire(lab.Port{Host: d, Name: "up", Addrs: []netip.Prefix{own4, own6}},
+		lab.Port{Host: far, Name: "down", MAC: mac[:], Addrs: []netip.Prefix{far4, far6}}, lab.WireOptions{NoOffload: true}))
+	labtest.Must(t, errors.Join(
+		d.Sysctl("net/ipv4/ip_forward", "1"), d.Sysctl("net/ipv6/conf/all/forwarding", "1"),
+		d.Route(netip.MustParsePrefix("10.0.0.0/16"), far4.Addr()), d.Route(netip.MustParsePrefix("2001:db8::/64"), far6.Addr()),
+		d.Neighbour("up", far4.Addr(), mac[:]), d.Neighbour("up", far6.Addr(), mac[:])))
+	return d
+}
+
+// twoEngines are alike but for the short road: they hash and lay out alike.
+func twoEngines(t *testing.T) (short, long *engine) {
+	load := func(shortcut bool, seed uint64) *engine {
+		spec, err := loadEngine()
+		labtest.Must(t, err)
+		o := small
+		labtest.Must(t, o.fill())
+		e := &engine{}
+		t.Cleanup(e.close)
+		labtest.Must(t, e.create(spec, o))
+		if seed != 0 {
+			e.settings.Seed = seed
+			labtest.Must(t, e.maps["setting"].Put(uint32(0), e.settings))
+		}
+		tc, xdp := tcDoor, xdpDoor
+		tc.shortcut, xdp.shortcut = shortcut, shortcut
+		e.tc, err = e.open(tc)
+		labtest.Must(t, err)
+		e.xdp, err = e.open(xdp)
+		labtest.Must(t, err)
+		return e
+	}
+	short = load(true, 0)
+	return short, load(false, short.settings.Seed)
+}
+
+func tunnelServices() (all []lvs.Service) {
+	for i, e := range []lvs.Encap{{}, {Type: lvs.GUE, Port: 6080}, {Type: lvs.GUE, Port: 6080, Checksum: lvs.Checksum}, {Type: lvs.GRE, Checksum: lvs.Checksum}} {
+		for _, proto := range []lvs.Protocol{lvs.TCP, lvs.UDP} {
+			for _, s := range []lvs.Service{tcpService(lvs.RR, lvs.Tunnel, 2), tcpService6(lvs.RR, lvs.Tunnel, 2)} {
+				s.Key.Protocol = proto
+				s.Key.Addr = netip.AddrPortFrom(s.Key.Addr.Addr(), uint16(1000+i))
+				for n := range s.Destinations {
+					s.Destinations[n].Encap = e
+					if s.Key.AF() == lvs.IPv4 && n == 1 && e.Type == lvs.GUE { // of the other family
+						s.Destinations[n].Addr = netip.AddrPortFrom(netip.MustParseAddr("2001:db8:2::7"), s.Destinations[n].Addr.Port())
+					}
+				}
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}
+
+// shortSeeds are the fuzzer's and, of each service, what goes the short road.
+func shortSeeds(services []lvs.Service) [][]byte {
+	seeds := fuzzSeeds(services)
+	for _, s := range services {
+		if s.Key.Mark != 0 {
+			continue
+		}
+		from := client
+		if s.Key.AF() == lvs.IPv6 {
+			from = client6
+		}
+		to := s.Key.Addr
+		if to.Port() == 0 {
+			to = netip.AddrPortFrom(to.Addr(), 80)
+		}
+		for range 3 {
+			if s.Key.Protocol == lvs.UDP {
+				seeds = append(seeds, datagram(from, to, "question"))
+				for _, d := range s.Destinations {
+					if d.Forward == lvs.Masquerade {
+						seeds = append(seeds, datagram(d.Addr, from, "answer"))
+					}
+				}
+				continue
+			}
+			seeds = append(seeds, segment(from, to, "A"))
+			for _, d := range s.Destinations {
+				if d.Forward == lvs.Masquerade {
+					seeds = append(seeds, segment(d.Addr, from, "A"))
+				}
+			}
+		}
+	}
+	return seeds
+}
+
+// compareRoads counts the verdicts both engines gave.
+func compareRoads(t *testing.T, a, b *rig, seeds [][]byte) map[string]int {
+	rng := rand.New(rand.NewPCG(3, 4))
+	doors := []string{progIngress, progXDP}
+	taken := make(map[string]int)
+	for n := range 60_000 {
+		packet := seeds[rng.IntN(len(seeds))]
+		if rng.IntN(4) == 0 {
+			packet = mutilate(packet, rng)
+		}
+		door := doors[rng.IntN(2)]
+		one, err := a.once(door, packet)
+		two, err2 := b.once(door, packet)
+		if errors.Is(err, syscall.EINVAL) && len(packet) < 54 {
+			continue // the test-run facility wants whole IP headers in tc
+		}
+		labtest.Must(t, errors.Join(err, err2))
+		if one.action != two.action || one.verdict != two.verdict || !bytes.Equal(timeless(one.out), timeless(two.out)) {
+			t.Fatalf("packet %d through %s, %x:\nshort %d %s %x\nlong  %d %s %x", n, door, packet,
+				one.action, one.verdict, one.out, two.action, two.verdict, two.out)
+		}
+		taken[one.verdict]++
+	}
+	return taken
+}
+
+func (r *rig) once(door string, packet []byte) (fate, error) {
+	before := r.verdicts()
+	opts := ebpf.RunOptions{Data: packet, DataOut: make([]byte, len(packet)+256)}
+	action, err := r.plane.engine.program(door).Run(&opts)
+	f := fate{action: action, out: opts.DataOut}
+	for name, n := range r.verdicts() {
+		if n != before[name] {
+			f.verdict = name
+		}
+	}
+	return f, err
+}
+
+// timeless is a frame without the number an outer IPv4 header is given by
+// chance, and without its checksum.
+func timeless(frame []byte) []byte {
+	if len(frame) < 34 || binary.BigEndian.Uint16(frame[12:]) != 0x0800 || frame[20]&0x40 != 0 {
+		return frame
+	}
+	if p := frame[23]; p != 4 && p != 41 && p != 17 && p != 47 {
+		return frame
+	}
+	frame = slices.Clone(frame)
+	copy(frame[18:], []byte{0, 0})
+	copy(frame[24:], []byte{0, 0})
+	return frame
+}
+
+// compareTables compares what is left: connections, counts, counters.
+func compareTables(t *testing.T, a, b *rig) {
+	list := func(r *rig) (lines []string) {
+		for _, c := range r.conns() {
+			c.Expires = 0
+			lines = append(lines, fmt.Sprintf("%+v", c))
+		}
+		for k, d := range r.plane.table.dests {
+			s, err := r.plane.destCounters(d.id)
+			labtest.Must(t, err)
+			lines = append(lines, fmt.Sprintf("%v %+v", k, s))
+		}
+		slices.Sort(lines)
+		return lines
+	}
+	if d := cmp.Diff(list(b), list(a)); d != "" {
+		t.Errorf("the long road (-) and the short one (+) left different tables:\n%s", d)
+	}
+}
+
