@@ -111,54 +111,39 @@ static __always_inline int settle(const struct packet *p, __u32 v, int action)
 	return action == UNDECIDED ? drop_action() : action;
 }
 
-/* The long roads have their packet on a stack the short one does without. */
-static __noinline int long_road_xdp(struct xdp_md *ctx, __be16 ethertype)
-{
-	struct packet p = {.ctx = ctx};
-	int action = UNDECIDED, v;
-
-	v = arrive(NULL, &p, ethertype, &action);
-	return settle(&p, v, action);
-}
-
-static __noinline int long_road_tc(struct __sk_buff *skb)
-{
-	struct packet p = {.ctx = skb};
-	int action = UNDECIDED, v;
-
-	if (!linear(&p))
-		return TCX_NEXT;
-	v = arrive(skb, &p, skb->protocol, &action);
-	if (p.answering)
-		v = give_answer(skb, &p, v, &action);
-	return settle(&p, v, action);
-}
-
 SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
-	struct ethhdr *eth = bytes_at(ctx, 0, sizeof(*eth));
+	struct packet p = {.ctx = ctx};
+	struct ethhdr *eth = packet_at(&p, 0, sizeof(*eth));
+	int action = UNDECIDED, v;
 	__be16 ethertype;
-	int action;
 
 	if (!eth)
 		return XDP_PASS;
 	ethertype = eth->h_proto;
 	if (shortcut && short_road(ctx, ethertype, &action))
 		return action;
-	return long_road_xdp(ctx, ethertype);
+	v = arrive(NULL, &p, ethertype, &action);
+	return settle(&p, v, action);
 }
 
 SEC("tc")
 int weir_ingress(struct __sk_buff *skb)
 {
-	int action;
+	struct packet p = {.ctx = skb};
+	int action = UNDECIDED, v;
 
 	if (skb->vlan_present)
 		return TCX_NEXT;
 	if (shortcut && short_road(skb, skb->protocol, &action))
 		return action;
-	return long_road_tc(skb);
+	if (!linear(&p))
+		return TCX_NEXT;
+	v = arrive(skb, &p, skb->protocol, &action);
+	if (p.answering)
+		v = give_answer(skb, &p, v, &action);
+	return settle(&p, v, action);
 }
 
 SEC("tc")

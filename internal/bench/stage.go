@@ -129,9 +129,11 @@ func (s *stage) behind(xdp bool) (*subject, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.subjects[xdp], err = splice(xdp, p); err != nil {
+		spliced, err := splice(xdp, p)
+		if err != nil {
 			return nil, err
 		}
+		s.subjects[xdp] = spliced
 	}
 	return s.subjects[xdp], nil
 }

@@ -44,34 +44,51 @@ enum chunk {
 	CHUNK_NONE = 15, /* none can be read */
 };
 
-struct packet {
+/* What the routing table is asked about, beside two addresses (send.h). */
+struct asked {
 	void *ctx;
-	bool v6;
-	__u8 protocol;
-	__u8 ttl;
-	__u8 tos; /* of IPv6: traffic class */
-	__u16 l3;      /* offset of the IP header */
-	__u16 l4;      /* offset of the transport header */
-	__u16 len;     /* of the IP packet, by its own word */
 	__u16 segment; /* size of the largest IP packet this will become (GSO) */
+	__u8 protocol;
+	bool v6;
+};
+
+struct packet {
+	union {
+		struct asked asked;
+		struct {
+			void *ctx;
+			__u16 segment;
+			__u8 protocol;
+			bool v6;
+			__be32 frag_id;
+		};
+	};
+	__u8 ttl;
+	__u8 tos;  /* of IPv6: traffic class */
+	__u16 l3;  /* offset of the IP header */
+	__u16 l4;  /* offset of the transport header */
+	__u16 len; /* of the IP packet, by its own word */
 	__be16 sport;
 	__be16 dport;
-	__u8 syn : 1, fin : 1, rst : 1, ack : 1;
-	bool fragment;	  /* part of a fragmented datagram */
-	bool later;	  /* … and not the first part: no ports */
-	bool may_fragment; /* IPv4 without DF */
-	bool icmp_error;
+	bool syn : 1, fin : 1, rst : 1, ack : 1;
+	bool fragment : 1;     /* part of a fragmented datagram */
+	bool later : 1;	       /* … and not the first part: no ports */
+	bool may_fragment : 1; /* IPv4 without DF */
+	bool icmp_error : 1;
+	__u8 chunk : 4;	    /* SCTP: what it means, enum chunk */
+	__u8 answering : 4; /* enum answering */
 	__u8 from; /* what the filter knows of the addresses (filter.h) */
 	__u8 to;
-	__be32 frag_id;
 	struct addr saddr;
 	struct addr daddr;
 	struct icmp answer; /* the error; what of it stands before the quotation */
 	__u32 self; /* next hop whose `from` is the error's source; 0: the address the packet was sent to */
-	__u16 quote;	    /* how much of the packet there is to be quoted */
-	__u8 answering;	    /* enum answering */
-	__u8 chunk;	    /* SCTP: what it means, enum chunk */
+	__u16 quote; /* how much of the packet there is to be quoted */
+	__u16 pad;
 };
+
+/* The stack is 512 bytes for all calls together; this is the largest thing on it. */
+_Static_assert(sizeof(struct packet) == 80, "packet");
 
 struct iphdr4 {
 	__u8 vihl, tos;

@@ -47,6 +47,12 @@ static __always_inline bool overloaded(__u32 dest)
 	return !o || READ_ONCE(o->on);
 }
 
+/* May the slot's destination take a connection? */
+static __always_inline bool usable(const struct slot *s)
+{
+	return s->weight && (likely(!s->limited) || !overloaded(s->dest));
+}
+
 /* hash_32 of Linux: the upper bits of a multiplication by the golden ratio. */
 static __always_inline __u32 hash8(__u32 x)
 {
@@ -108,7 +114,7 @@ static __always_inline __u32 usable_at(const struct set *set, __u32 place)
 	__u32 i = set->table + place;
 	struct slot *s = bpf_map_lookup_elem(&slots, &i);
 
-	if (!s || place >= set->size || !s->weight || overloaded(s->dest))
+	if (!s || place >= set->size || !usable(s))
 		return 0;
 	return s->dest;
 }

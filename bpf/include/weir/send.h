@@ -85,14 +85,6 @@ struct way {
 	struct addr via;
 };
 
-/* What the routing table is asked about, beside two addresses. */
-struct asked {
-	void *ctx;
-	__u16 segment;
-	__u8 protocol;
-	bool v6;
-};
-
 /* Asks the kernel's routing table for a way. V_NONE: found. */
 static __noinline int ask_way(const struct asked *a, const struct addr *from, const struct addr *to, struct way *w)
 {
@@ -136,9 +128,7 @@ static __noinline int ask_way(const struct asked *a, const struct addr *from, co
 static __always_inline int find_way(const struct packet *p, const struct addr *from, const struct addr *to,
 				    struct way *w)
 {
-	struct asked a = {.ctx = p->ctx, .segment = p->segment, .protocol = p->protocol, .v6 = p->v6};
-
-	return ask_way(&a, from, to, w);
+	return ask_way(&p->asked, from, to, w);
 }
 
 static __always_inline int send_way(struct packet *p, const struct way *w)

@@ -204,7 +204,6 @@ static __always_inline bool short_reply(struct plain *p, bool v6, int *action)
 {
 	__u64 *e = plain_find(p, v6, true), word;
 	struct asked a = {.ctx = p->ctx, .segment = p->segment, .protocol = p->protocol, .v6 = v6};
-	struct addr client = p->daddr; /* so that all of *p may stay in registers */
 	struct known_way *w;
 	struct dest *d;
 	__be16 vport;
@@ -221,12 +220,12 @@ static __always_inline bool short_reply(struct plain *p, bool v6, int *action)
 		return false;
 	if (p->sport != (d->port ?: vport) || !same_end(v6, &d->addr, &p->saddr))
 		return false;
-	w = way_back(&a, &d->vaddr, &client, p->now);
-	if (!w || p->segment > w->mtu || (xdp && !w->xdp_sends) || !keep(p, e, word))
+	w = way_back(&a, &d->vaddr, &p->daddr, p->now);
+	if (!w || p->segment > w->way.mtu || (xdp && !w->xdp_sends) || !keep(p, e, word))
 		return false;
 	count_out(id, p->len);
 	count_verdict(V_REPLIED);
-	*action = send_masked(p, v6, true, &d->vaddr, vport, w->dmac, w->smac, w->ifindex);
+	*action = send_masked(p, v6, true, &d->vaddr, vport, w->way.dmac, w->way.smac, w->way.ifindex);
 	return true;
 }
 

@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 14
+#define WEIR_LAYOUT 15
 
 struct addr {
 	__be32 w[4];
@@ -89,7 +89,8 @@ struct set {
 
 struct slot {
 	__u32 dest;
-	__u32 weight;
+	__u16 weight;
+	__u16 limited; /* not 0: the destination has a threshold, and may be overloaded */
 };
 
 /* --- destinations --------------------------------------------------------- */

@@ -16,18 +16,15 @@
 struct known_way {
 	struct addr from;
 	struct addr to;
-	__u32 tick; /* when the kernel said so */
+	__u32 tick; /* when the kernel said so; 0: never */
 	__u32 in;   /* where the packet came from */
-	__u32 ifindex;
-	__u16 mtu;
 	__u8 protocol;
 	bool xdp_sends; /* the interface takes packets sent from XDP */
-	__u8 dmac[ETH_ALEN];
-	__u8 smac[ETH_ALEN];
-	__u32 pad;
+	__u16 pad;
+	struct way way;
 };
 
-_Static_assert(sizeof(struct known_way) == 64, "a known way is one cache line");
+_Static_assert(sizeof(struct known_way) == 80, "known_way");
 
 #define KNOWN_WAYS 4096 /* on each processor; a power of two */
 
@@ -52,27 +49,29 @@ static __always_inline bool way_is(const struct known_way *k, const struct asked
 	       same_addr(&k->to, to) && same_addr(&k->from, from);
 }
 
+/* Asks anew, into k. The addresses are asked for where they are kept: the
+ * stack has little room. */
+static __always_inline bool way_ask(struct known_way *k, const struct asked *a, const struct addr *from,
+				    const struct addr *to, __u32 now)
+{
+	k->tick = 0;
+	k->from = *from;
+	k->to = *to;
+	if (ask_way(a, &k->from, &k->to, &k->way) || !k->way.neigh || !k->way.mtu)
+		return false;
+	k->tick = now;
+	k->in = ingress_index(a->ctx);
+	k->protocol = a->protocol;
+	k->xdp_sends = xdp_sends(k->way.ifindex);
+	return true;
+}
+
 /* The way to a client, remembered or asked for; NULL if there is none that
  * can be gone at once. */
 static __always_inline struct known_way *way_back(const struct asked *a, const struct addr *from,
 						  const struct addr *to, __u32 now)
 {
 	struct known_way *k = way_place(to);
-	struct way w;
 
-	if (!k || way_is(k, a, from, to, now))
-		return k;
-	if (ask_way(a, from, to, &w) || !w.neigh || !w.mtu)
-		return NULL;
-	k->from = *from;
-	k->to = *to;
-	k->tick = now;
-	k->in = ingress_index(a->ctx);
-	k->ifindex = w.ifindex;
-	k->mtu = w.mtu;
-	k->protocol = a->protocol;
-	k->xdp_sends = xdp_sends(w.ifindex);
-	__builtin_memcpy(k->dmac, w.dmac, ETH_ALEN);
-	__builtin_memcpy(k->smac, w.smac, ETH_ALEN);
-	return k;
+	return k && (way_is(k, a, from, to, now) || way_ask(k, a, from, to, now)) ? k : NULL;
 }

@@ -210,9 +210,10 @@ type engineSettings struct {
 }
 
 type engineSlot struct {
-	_      structs.HostLayout
-	Dest   uint32
-	Weight uint32
+	_       structs.HostLayout
+	Dest    uint32
+	Weight  uint16
+	Limited uint16
 }
 
 type engineStep uint32

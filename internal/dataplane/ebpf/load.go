@@ -15,7 +15,7 @@ import (
 )
 
 // layout is WEIR_LAYOUT of types.h.
-const layout = 14
+const layout = 15
 
 // slotsEach is how many slots there are for each destination: one where it
 // stands, one while its service is replaced, and on average six for the tables

@@ -117,7 +117,7 @@ func (p *Plane) readService(k lvs.ServiceKey, id uint32, dests map[uint32]engine
 		if err := p.engine.maps["slots"].Lookup(set.First+i, &slot); err != nil {
 			return nil, fmt.Errorf("read a destination of %s: %w", k, err)
 		}
-		s.Destinations = append(s.Destinations, lvsDestination(dests[slot.Dest], slot.Weight))
+		s.Destinations = append(s.Destinations, lvsDestination(dests[slot.Dest], uint32(slot.Weight)))
 	}
 	return &entry{id: id, set: v.Set, slots: span{set.First, set.Count + set.Size}, svc: s}, nil
 }

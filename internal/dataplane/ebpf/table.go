@@ -164,7 +164,11 @@ func (p *Plane) writeDestinations(service uint32, s lvs.Service) ([]engineSlot, 
 		if err != nil {
 			return nil, fmt.Errorf("destination %s: %w", d.Addr, err)
 		}
-		slots = append(slots, engineSlot{Dest: id, Weight: uint32(d.Weight)})
+		slot := engineSlot{Dest: id, Weight: uint16(min(d.Weight, math.MaxUint16))}
+		if d.Upper != 0 {
+			slot.Limited = 1
+		}
+		slots = append(slots, slot)
 	}
 	return slots, nil
 }

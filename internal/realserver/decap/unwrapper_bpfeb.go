@@ -62,6 +62,7 @@ const (
 	unwrapperVarExplaining  = "explaining"
 	unwrapperVarHalfBuckets = "half_buckets"
 	unwrapperVarHashSeed    = "hash_seed"
+	unwrapperVarShortcut    = "shortcut"
 	unwrapperVarWideBuckets = "wide_buckets"
 	unwrapperVarXdp         = "xdp"
 )
@@ -131,6 +132,7 @@ type unwrapperVariableSpecs struct {
 	Explaining  *ebpf.VariableSpec `ebpf:"explaining"`
 	HalfBuckets *ebpf.VariableSpec `ebpf:"half_buckets"`
 	HashSeed    *ebpf.VariableSpec `ebpf:"hash_seed"`
+	Shortcut    *ebpf.VariableSpec `ebpf:"shortcut"`
 	WideBuckets *ebpf.VariableSpec `ebpf:"wide_buckets"`
 	Xdp         *ebpf.VariableSpec `ebpf:"xdp"`
 }
@@ -182,6 +184,7 @@ type unwrapperVariables struct {
 	Explaining  *ebpf.Variable `ebpf:"explaining"`
 	HalfBuckets *ebpf.Variable `ebpf:"half_buckets"`
 	HashSeed    *ebpf.Variable `ebpf:"hash_seed"`
+	Shortcut    *ebpf.Variable `ebpf:"shortcut"`
 	WideBuckets *ebpf.Variable `ebpf:"wide_buckets"`
 	Xdp         *ebpf.Variable `ebpf:"xdp"`
 }
