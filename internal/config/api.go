@@ -24,6 +24,15 @@ type API struct {
 	Rate        int    // requests a second from one client
 	Connections int    // at the same time, from all clients
 	Place       Place
+	Places      map[string]Place // of the keys that name files
+}
+
+// At is where a key that names a file was said.
+func (a API) At(key string) Place {
+	if at, ok := a.Places[key]; ok {
+		return at
+	}
+	return a.Place
 }
 
 // Served tells whether the API is served over TCP.
@@ -68,7 +77,7 @@ var procKeys = &object{name: "proc_files", help: "The files of the kernel's IPVS
 	}}
 
 func (r *reader) api(f fields, a *API) {
-	a.Place, a.Rate, a.Connections = r.place(f.at), 100, 256
+	a.Place, a.Rate, a.Connections, a.Places = r.place(f.at), 100, 256, map[string]Place{}
 	for _, n := range f.texts("listen") {
 		at, err := netip.ParseAddrPort(n.Value)
 		if err != nil {
@@ -81,6 +90,9 @@ func (r *reader) api(f fields, a *API) {
 		}
 		a.Listen = append(a.Listen, at)
 	}
+	if n := f.node["listen"]; n != nil {
+		a.Places["listen"] = r.place(n)
+	}
 	if n := f.node["listen"]; n != nil && len(f.texts("listen")) == 0 {
 		r.errorf(n, "listen: no address; leave out the api section to serve the unix socket alone")
 	}
@@ -89,6 +101,9 @@ func (r *reader) api(f fields, a *API) {
 		to   *string
 	}{{"certificate", &a.Certificate}, {"key", &a.Key}, {"client_ca", &a.ClientCA}, {"tokens", &a.Tokens}} {
 		r.path(f, p.name, p.to)
+		if n := f.node[p.name]; n != nil {
+			a.Places[p.name] = r.place(n)
+		}
 	}
 	for _, c := range f.children("clients") {
 		a.Clients = append(a.Clients, r.client(c))

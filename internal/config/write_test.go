@@ -18,6 +18,7 @@ var comparable = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(net
 
 // withoutPlaces is c without the lines it was written in.
 func withoutPlaces(c config.Config) config.Config {
+	c.API.Places = nil
 	c.API.Place, c.ProcFiles.Place = config.Place{}, config.Place{}
 	c.API.Clients = slices.Clone(c.API.Clients)
 	for i := range c.API.Clients {

@@ -26,6 +26,7 @@ type Status struct {
 	Down       int               `json:"down" doc:"real servers that are down"`
 	Fallbacks  int               `json:"fallbacks" doc:"services whose fallback stands in"`
 	Use        lvs.ConnectionUse `json:"connections"`
+	Served     []string          `json:"served,omitempty" doc:"where the API is served over TCP"`
 }
 
 // A ServiceSpec is what a virtual service is, in the words of ipvsadm.
