@@ -26,6 +26,7 @@ import (
 	"github.com/weir-lb/weir/internal/metrics"
 	"github.com/weir-lb/weir/internal/netif"
 	"github.com/weir-lb/weir/internal/plan"
+	"github.com/weir-lb/weir/internal/procfiles"
 	"github.com/weir-lb/weir/internal/state"
 )
 
@@ -139,7 +140,9 @@ func runDaemon(ctx context.Context, m machinery) error {
 		Down:    func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
 
 	door = api.NewDoor(keeper, handler, log.With("room", "api"))
-	r.beside = besides{door: door, records: records}
+	proc := procfiles.New(procfiles.Source{Snapshot: d.Snapshot, Totals: counts.Totals, Connections: counts.Connections},
+		procPath(m.Socket), log.With("room", "procfiles"))
+	r.beside = besides{door, records, proc}
 	logProblems(log, r.beside.set(cfg))
 
 	log.Info("weir starts", "version", m.env.Version, "file", m.File, "dataplane", dp.Plane().Name)
@@ -151,6 +154,7 @@ func runDaemon(ctx context.Context, m machinery) error {
 	g.Go(func() error { return counts.Run(ctx) })
 	g.Go(func() error { return api.Serve(ctx, l, keeper.Socket(handler)) })
 	g.Go(func() error { return door.Run(ctx) })
+	g.Go(func() error { return proc.Run(ctx) })
 	g.Go(func() error { return r.run(ctx) })
 	g.Go(func() error { return m.ready(ctx, d) })
 	g.Go(func() error { return m.watchdog(ctx, d) })
@@ -165,7 +169,7 @@ func statePath(socket string) string { return filepath.Join(filepath.Dir(socket)
 
 // forget takes away what is remembered about a table that is taken away.
 func forget(socket string) error {
-	return errors.Join(state.Remove(statePath(socket)), historyOf(socket).remove())
+	return errors.Join(state.Remove(statePath(socket)), historyOf(socket).remove(), procfiles.Remove(procPath(socket)))
 }
 
 // remembered is what an earlier weir knew of the table that is standing. What

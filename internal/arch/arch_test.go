@@ -37,6 +37,7 @@ var arrows = map[string][]string{
 	"internal/dialect/ipvsadm":         {"dialect", "config", "lvs"},
 	"internal/estimate":                {"lvs"},
 	"internal/metrics":                 {"lvs"},
+	"internal/procfiles":               {"dialect/ipvsadm", "lvs"},
 	"internal/dialect/all":             {"dialect", "dialect/*", "config", "lvs"},
 	"internal/sched":                   {"lvs"},
 	"internal/plan":                    {"config", "lvs"},

@@ -48,9 +48,10 @@ type APIClient struct {
 // ProcFiles says where the texts of the kernel's /proc/net/ip_vs* are kept
 // fresh. Without a directory nowhere.
 type ProcFiles struct {
-	Directory string
-	Interval  time.Duration
-	Place     Place
+	Directory   string
+	Interval    time.Duration
+	Connections bool // those with a line for each connection, too
+	Place       Place
 }
 
 var clientKeys = &object{name: "client", help: "Who comes with a certificate.", must: []string{"name", "role"}, keys: []key{
@@ -74,6 +75,7 @@ var procKeys = &object{name: "proc_files", help: "The files of the kernel's IPVS
 	short: "directory", must: []string{"directory"}, keys: []key{
 		{name: "directory", form: formText, help: "absolute path of the directory, which is made if it is not there"},
 		{name: "interval", form: formDuration, def: "5s", min: int64(time.Second), max: int64(maxInterval), help: "how often they are looked after; what has not changed is not written"},
+		{name: "connections", form: formBool, def: "true", help: "ip_vs_conn and ip_vs_conn_sync, too, which have a line for each connection"},
 	}}
 
 func (r *reader) api(f fields, a *API) {
@@ -122,9 +124,10 @@ func (r *reader) client(f fields) APIClient {
 }
 
 func (r *reader) proc(f fields, p *ProcFiles) {
-	p.Place, p.Interval = r.place(f.at), 5*time.Second
+	p.Place, p.Interval, p.Connections = r.place(f.at), 5*time.Second, true
 	r.path(f, "directory", &p.Directory)
 	f.duration("interval", &p.Interval)
+	f.bool("connections", &p.Connections)
 }
 
 // path reads an absolute path.
@@ -229,6 +232,9 @@ func procNode(p ProcFiles) *mapping {
 	if p.Directory != "" {
 		m.text("directory", p.Directory)
 		m.duration("interval", p.Interval, 5*time.Second)
+		if !p.Connections {
+			m.word("connections", "false")
+		}
 	}
 	return m
 }

@@ -31,9 +31,10 @@ type Config struct {
 	// Empty: standard error.
 	LogFile string
 	// AuditFile is where it is written who changed what; empty: the log.
-	AuditFile string
-	API       API
-	ProcFiles ProcFiles
+	AuditFile  string
+	AuditPlace Place
+	API        API
+	ProcFiles  ProcFiles
 }
 
 // Mode says where the packet engine sits.

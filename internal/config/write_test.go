@@ -18,7 +18,7 @@ var comparable = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(net
 
 // withoutPlaces is c without the lines it was written in.
 func withoutPlaces(c config.Config) config.Config {
-	c.API.Places = nil
+	c.API.Places, c.AuditPlace = nil, config.Place{}
 	c.API.Place, c.ProcFiles.Place = config.Place{}, config.Place{}
 	c.API.Clients = slices.Clone(c.API.Clients)
 	for i := range c.API.Clients {
@@ -68,7 +68,7 @@ func drawConfig(t *rapid.T) config.Config {
 		c.API = drawAPI(t)
 	}
 	if rapid.Bool().Draw(t, "proc") {
-		c.ProcFiles = config.ProcFiles{Directory: "/run/x y", Interval: drawTime(t, time.Second)}
+		c.ProcFiles = config.ProcFiles{Directory: "/run/x y", Interval: drawTime(t, time.Second), Connections: rapid.Bool().Draw(t, "conns")}
 	}
 	if rapid.Bool().Draw(t, "engine") {
 		c.Engine = config.Engine{Mode: rapid.SampledFrom([]config.Mode{"auto", "xdp", "tc"}).Draw(t, "mode"),

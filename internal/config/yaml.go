@@ -43,6 +43,9 @@ func (r *reader) root(n *yaml.Node, c *Config) {
 		}
 	}
 	r.path(f, "audit_file", &c.AuditFile)
+	if n := f.node["audit_file"]; n != nil {
+		c.AuditPlace = r.place(n)
+	}
 	if a, ok := f.child("api"); ok {
 		r.api(a, &c.API)
 	}
