@@ -62,10 +62,10 @@ func load(c config.API, old *keys) (*keys, config.Problems) {
 		}
 		k.tls = k.served(pair)
 	case old.tls != nil:
-		problems.Warnf(c.At("certificate"), "api: certificate and key: %v; the ones read before stay in use", err)
+		problems.Warnf(c.At("certificate"), "api: certificate %s with key %s: %v; the ones read before stay in use", c.Certificate, c.Key, err)
 		k.tls = k.served(old.tls.Certificates[0])
 	default:
-		problems.Warnf(c.At("certificate"), "api: certificate and key: %v; the API is not served over TCP", err)
+		problems.Warnf(c.At("certificate"), "api: certificate %s with key %s: %v; the API is not served over TCP", c.Certificate, c.Key, err)
 	}
 	return k, problems
 }

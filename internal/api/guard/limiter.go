@@ -18,6 +18,7 @@ type limiter struct {
 	burst   float64
 	clients map[string]*list.Element
 	order   *list.List // of *client; heard of last, first
+	lost    int        // refusals of clients that were forgotten before they were told
 }
 
 type client struct {
@@ -43,9 +44,9 @@ func (l *limiter) find(name string, now time.Time) *client {
 		return e.Value.(*client)
 	}
 	if l.order.Len() >= mostClients {
-		oldest := l.order.Back()
-		delete(l.clients, oldest.Value.(*client).name)
-		l.order.Remove(oldest)
+		oldest := l.order.Remove(l.order.Back()).(*client)
+		delete(l.clients, oldest.name)
+		l.lost += oldest.muted
 	}
 	c := &client{name: name, left: l.burst, at: now}
 	l.clients[name] = l.order.PushFront(c)
@@ -90,6 +91,9 @@ func (l *limiter) untold(quiet time.Duration) map[string]int {
 	defer l.mu.Unlock()
 	now := time.Now()
 	out := map[string]int{}
+	if l.lost > 0 {
+		out["others"], l.lost = l.lost, 0
+	}
 	for e := l.order.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*client); c.muted > 0 && now.Sub(c.told) >= quiet {
 			out[c.name] = c.muted
