@@ -102,8 +102,14 @@ func TestCertificates(t *testing.T) {
 	}
 	own, ownKey := g.issuer, g.key
 	otherKey, other := g.issue("other-ca", nil, nil)
-	g.issue("impostor", other, otherKey)
+	g.issue("boss", other, otherKey)
+	for _, end := range []string{".crt", ".key"} {
+		if err := os.Rename(g.path("boss"+end), g.path("impostor"+end)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	g.issuer, g.key = own, ownKey
+	g.issue("boss", g.issuer, g.key)
 	for _, tt := range []struct {
 		name         string
 		status, down int
@@ -117,9 +123,15 @@ func TestCertificates(t *testing.T) {
 			t.Errorf("%s: down %d %v", tt.name, resp.StatusCode, v)
 		}
 		last := g.records()[len(g.records())-1]
-		if last.Who != tt.who || last.Status != tt.down {
+		if last.Who != tt.who || last.Status != tt.down || strings.Contains(last.Why, "not believed") != (tt.name == "impostor") {
 			t.Errorf("%s: %+v", tt.name, last)
 		}
+	}
+	// A page of others that a browser with a good certificate looks at.
+	r, _ := http.NewRequest("POST", g.url("/v1/down"), nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	if resp, err := g.client("boss").Do(r); err != nil || resp.StatusCode != 403 {
+		t.Errorf("from another origin: %v %v", resp, err)
 	}
 	// A token that comes with a good certificate counts, and is not good.
 	if resp, _ := g.ask(g.client("boss"), "x", "GET", "/v1/status", ""); resp.StatusCode != 401 {

@@ -138,7 +138,8 @@ func (g *gate) client(name string) *http.Client {
 		if err != nil {
 			g.t.Fatal(err)
 		}
-		c.Certificates = []tls.Certificate{pair}
+		// Sent whatever issuers the server asks for.
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
 	tr := &http.Transport{TLSClientConfig: c, DisableKeepAlives: true}
 	return &http.Client{Transport: tr}

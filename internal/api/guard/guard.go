@@ -34,6 +34,7 @@ type Guard struct {
 	addresses *limiter // requests by address
 	callers   *limiter // requests by who asks
 	failures  *limiter // failed logins by address
+	origin    http.CrossOriginProtection
 	mu        sync.Mutex
 	under     map[*Call]context.CancelFunc // requests under way, of TCP
 }
@@ -52,8 +53,10 @@ func New(records *audit.Log) *Guard {
 // be let in are cut off.
 func (g *Guard) Set(c config.API) config.Problems {
 	k, problems := load(c, g.keys.Load())
-	g.addresses.set(float64(c.Rate), 2*float64(c.Rate))
-	g.callers.set(float64(c.Rate), 2*float64(c.Rate))
+	if c.Served() {
+		g.addresses.set(float64(c.Rate), 2*float64(c.Rate))
+		g.callers.set(float64(c.Rate), 2*float64(c.Rate))
+	}
 	g.keys.Store(k)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -74,6 +77,8 @@ func (g *Guard) Remote(next http.Handler) http.Handler {
 		w := &writer{ResponseWriter: plain, control: http.NewResponseController(plain)}
 		c := &Call{Login: LoginNone, From: r.RemoteAddr}
 		defer g.finish(c, w, r)
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		at := clientOf(r.RemoteAddr)
 		if wait := g.addresses.take(at); wait > 0 {
 			tooMany(w, c, wait, "more requests from your address than allowed")
@@ -86,6 +91,11 @@ func (g *Guard) Remote(next http.Handler) http.Handler {
 		}
 		if wait := g.callers.take(c.Login + " " + c.Who); wait > 0 {
 			tooMany(w, c, wait, "more requests from "+c.Who+" than allowed")
+			return
+		}
+		if g.origin.Check(r) != nil {
+			// A browser shows a client's certificate to whatever page asks.
+			refuse(w, c, http.StatusForbidden, Forbidden, "a page of another origin asks for this")
 			return
 		}
 		ctx, cut := context.WithCancel(With(r.Context(), c))
