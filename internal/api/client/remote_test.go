@@ -41,7 +41,9 @@ func TestAWeirElsewhereIsSentTheToken(t *testing.T) {
 func TestTheTokenDoesNotTravelOn(t *testing.T) {
 	second := 0
 	other := elsewhere(t, func(http.ResponseWriter, *http.Request) { second++ })
-	r := elsewhere(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.Server+"/x", http.StatusTemporaryRedirect) })
+	r := elsewhere(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.Server+"/x", http.StatusTemporaryRedirect)
+	})
 	r.Token = "secret"
 	var p *Problem
 	if _, err := NewRemote(r).Status(t.Context()); !errors.As(err, &p) || p.Status != http.StatusTemporaryRedirect || second != 0 {
