@@ -69,7 +69,8 @@ func (r Remote) tls() (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the client certificate: %w; give both certificate and key", err)
 		}
-		t.Certificates = []tls.Certificate{pair}
+		// Sent whatever issuers the server believes: it says what is wrong.
+		t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
 	return t, nil
 }

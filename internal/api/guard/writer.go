@@ -12,10 +12,10 @@ import (
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
-// How long a body may take to come, and how long a part of an answer may take
-// to be taken.
+// How long a body may take to come, unless the operation says otherwise, and
+// how long a part of an answer may take to be taken.
 const (
-	bodyTime  = time.Minute
+	bodyTime  = 5 * time.Second
 	writeTime = 30 * time.Second
 )
 
