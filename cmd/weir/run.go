@@ -136,7 +136,7 @@ func runDaemon(ctx context.Context, m machinery) error {
 			return all.Read(file, text, format, m.env.Names)
 		},
 		Refused: r.refused,
-		Served:  func() []string { return door.Addresses() },
+		Served:  func() ([]string, []string) { return door.Served() },
 		Down:    func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
 
 	door = api.NewDoor(keeper, handler, log.With("room", "api"))

@@ -71,8 +71,9 @@ type Options struct {
 	History func() ([]client.Version, error)
 	// Refused is why the latest reload was refused; empty if it was not.
 	Refused func() string
-	// Served are the addresses the API is served at over TCP. Nil: none.
-	Served func() []string
+	// Served is where the API is served over TCP, and what is wrong with that.
+	// Nil: nowhere.
+	Served func() (addresses, wrong []string)
 	// Down makes weir take its table away and stop; it does not wait for it.
 	Down func() (kept []lvs.ServiceKey)
 }

@@ -19,7 +19,7 @@ func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
 		out.Refused = h.o.Refused()
 	}
 	if h.o.Served != nil {
-		out.Served = h.o.Served()
+		out.Served, out.ServedWrong = h.o.Served()
 	}
 	if out.Interfaces == nil {
 		out.Interfaces = map[string]string{}

@@ -35,6 +35,7 @@ type Door struct {
 	open    map[netip.AddrPort]net.Listener
 	serving sync.WaitGroup
 	ended   bool
+	wrong   config.Problems // of the latest Set
 }
 
 // NewDoor is a door that stays closed until Set opens it.
@@ -52,6 +53,7 @@ func (d *Door) Set(c config.API) config.Problems {
 		return nil
 	}
 	problems := d.guard.Set(c)
+	defer func() { d.wrong = problems }()
 	d.room.Resize(c.Connections)
 	if !c.Served() || !d.guard.Ready() {
 		d.close()
@@ -77,10 +79,17 @@ func (d *Door) Set(c config.API) config.Problems {
 	return problems
 }
 
-// Addresses are those the API is served at.
-func (d *Door) Addresses() []string {
+// Served is where the API is served, and what was wrong when it was last set.
+func (d *Door) Served() (addresses, wrong []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for _, p := range d.wrong {
+		wrong = append(wrong, p.String())
+	}
+	return d.addresses(), wrong
+}
+
+func (d *Door) addresses() []string {
 	out := []string{}
 	for at := range d.open {
 		out = append(out, "https://"+at.String())

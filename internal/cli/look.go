@@ -59,6 +59,9 @@ func (c *command) statusTable(s client.Status) error {
 	if len(s.Served) > 0 {
 		t.row("API", strings.Join(s.Served, ", "))
 	}
+	for _, w := range s.ServedWrong {
+		t.row("API", w)
+	}
 	if s.Problem != "" {
 		t.row("problem", s.Problem)
 	}
