@@ -90,7 +90,7 @@ var foreign = []struct {
 	{"github.com/vishvananda/", []string{"internal/netif", "internal/netif/hook", "internal/netif/local", "internal/lab"}},
 	{"github.com/danielgtaylor/huma", []string{"internal/api"}},
 	{"github.com/prometheus/", []string{"internal/metrics"}},
-	{"github.com/spf13/", []string{"internal/cli", "internal/demo", "cmd/weir"}},
+	{"github.com/spf13/cobra", []string{"internal/cli", "internal/demo", "cmd/weir"}},
 	{"github.com/coreos/go-systemd", []string{"cmd/weir"}},
 	{"github.com/fsnotify/fsnotify", []string{"cmd/weir"}},
 	{"os/signal", []string{"cmd/weir"}},
