@@ -248,17 +248,17 @@ func (r *reloader) reload(ctx, caller context.Context, how string) (config.Probl
 	r.warnFixed(cfg)
 	r.current.Store(&cfg)
 	r.keep(text, how)
+	select {
+	case err = <-r.d.Configure(cfg, r.m.File):
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-caller.Done():
+		err = caller.Err()
+	}
+	// Last, because it may cut off the caller.
 	more := r.beside.set(cfg)
 	logProblems(r.log, more)
-	problems = append(problems, more...)
-	select {
-	case err := <-r.d.Configure(cfg, r.m.File):
-		return problems, err
-	case <-ctx.Done():
-		return problems, ctx.Err()
-	case <-caller.Done():
-		return problems, caller.Err()
-	}
+	return append(problems, more...), err
 }
 
 // warnFixed names what was changed and cannot change while weir runs.

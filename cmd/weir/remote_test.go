@@ -244,3 +244,36 @@ func TestHangupReadsKeysAndOpensTheAuditFileAnew(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestWhoTakesTheApiAway is still told that it is done.
+func TestWhoTakesTheApiAway(t *testing.T) {
+	f := newFar(t, "")
+	text, err := os.ReadFile(f.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, rest, _ := strings.Cut(string(text), "api:\n")
+	without := f.path("without.yaml")
+	if err := os.WriteFile(without, []byte(begin+rest[strings.Index(rest, "proc_files"):]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := f.remote("admin", "apply", "-c", without); code != 0 || !strings.Contains(out, "applied") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	f.eventually("closed", func() bool { s, err := f.c.Status(t.Context()); return err == nil && len(s.Served) == 0 })
+	last := audit.Record{}
+	f.eventually("written down", func() bool {
+		all := f.audited()
+		last = all[len(all)-1]
+		return strings.HasPrefix(last.What, "apply a configuration of ")
+	})
+	if last.Outcome != "done" || last.Who != "t-admin" {
+		t.Errorf("%+v", last)
+	}
+	if _, errs, code := f.remote("admin", "status"); code != 1 || !strings.Contains(errs, "no weir answers there") {
+		t.Errorf("%d %s", code, errs)
+	}
+	if err := f.end(); err != nil {
+		t.Error(err)
+	}
+}

@@ -130,29 +130,39 @@ func (d *Door) listen(at netip.AddrPort) error {
 	return nil
 }
 
-// close ends everything over TCP at once.
+// close ends everything over TCP: at once for whoever comes, soon for answers
+// under way.
 func (d *Door) close() {
 	if d.server == nil {
 		return
 	}
-	d.end()
-	_ = d.server.Close() // what it was closing is closed
+	for _, l := range d.open {
+		_ = l.Close()
+	}
+	server, end := d.server, d.end
+	d.serving.Go(func() { finish(server, end) })
 	d.server, d.open = nil, map[netip.AddrPort]net.Listener{}
+}
+
+// finish lets answers under way go on for a while, and ends what is left.
+func finish(s *http.Server, end context.CancelFunc) {
+	grace, cancel := context.WithTimeout(context.Background(), guard.Grace)
+	defer cancel()
+	_ = s.Shutdown(grace)
+	end()
+	_ = s.Close() // an answer nobody takes is given up
 }
 
 // Run serves until ctx ends, then lets answers under way finish for a second.
 func (d *Door) Run(ctx context.Context) error {
 	err := d.guard.Run(ctx) // until ctx ends
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	server, end := d.server, d.end
 	d.ended = true
-	if d.server != nil {
-		d.end()
-		grace, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if d.server.Shutdown(grace) != nil {
-			_ = d.server.Close() // an answer nobody takes is given up
-		}
+	d.mu.Unlock() // answers under way may ask where the API is served
+	if server != nil {
+		end() // whoever waits for events is answered now
+		finish(server, end)
 	}
 	d.serving.Wait()
 	return err

@@ -22,8 +22,8 @@ import (
 
 // Failed logins of one address: so many at once, and then one in so long.
 const (
-	failuresAtOnce = 10
-	failureEvery   = 6 * time.Second
+	failuresAtOnce = 60
+	failureEvery   = 2 * time.Second
 )
 
 // A Guard lets requests through, or does not. Its methods may be called from
@@ -58,14 +58,23 @@ func (g *Guard) Set(c config.API) config.Problems {
 		g.callers.set(float64(c.Rate), 2*float64(c.Rate))
 	}
 	g.keys.Store(k)
+	time.AfterFunc(Grace, g.cutStrangers)
+	return problems
+}
+
+// Grace is how long a request under way may go on when its caller is no longer
+// let in: it may be the one that brought this about, and wants its answer.
+const Grace = time.Second
+
+func (g *Guard) cutStrangers() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	k := g.keys.Load()
 	for call, cut := range g.under {
 		if !k.knows(call) {
 			cut()
 		}
 	}
-	return problems
 }
 
 // Ready tells whether there is a certificate to be served with.

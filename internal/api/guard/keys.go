@@ -54,6 +54,9 @@ func load(c config.API, old *keys) (*keys, config.Problems) {
 			}
 		}
 	}
+	if info, err := os.Stat(c.Key); err == nil && info.Mode().Perm()&0o007 != 0 {
+		problems.Warnf(c.At("key"), "api: key: everybody can read %s; chmod 0600 it, and take another key if others use this host", c.Key)
+	}
 	pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
 	switch {
 	case err == nil:
