@@ -121,6 +121,7 @@ func names() cli.Env {
 	ports := map[string]uint16{"ftp/tcp": 21, "domain/tcp": 53, "domain/udp": 53, "http/tcp": 80, "https/tcp": 443,
 		"sip/udp": 5060, "http-alt/tcp": 8080, "m2pa/sctp": 3565}
 	return cli.Env{
+		Getenv: func(string) string { return "" },
 		Names: dialect.Names{
 			Host: func(name string, _ lvs.Family) (netip.Addr, error) {
 				if a, ok := hosts[name]; ok {

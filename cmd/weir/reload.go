@@ -68,6 +68,7 @@ type reloader struct {
 	orders  chan request
 	history history
 	problem atomic.Pointer[string]
+	beside  besides
 }
 
 // A request is to read the file again, or to put a text in its place before.
@@ -163,7 +164,7 @@ func (r *reloader) run(ctx context.Context) error {
 			problems, err := r.obey(ctx, q)
 			q.reply <- reply{problems, err}
 		case <-r.m.hangup:
-			r.reopenLog()
+			r.reopenLogs()
 			_, _ = r.reload(ctx, ctx, "reload") // what is wrong is in the log
 		case <-w.Events:
 			quiet.Reset(quietTime)
@@ -175,10 +176,10 @@ func (r *reloader) run(ctx context.Context) error {
 	}
 }
 
-// reopenLog lets a log file be moved away. If there can be no new one, the
-// old one is written on, wherever it is now.
-func (r *reloader) reopenLog() {
-	if err := r.file.reopen(); err != nil {
+// reopenLogs lets log and audit file be moved away. If there can be no new
+// one, the old one is written on, wherever it is now.
+func (r *reloader) reopenLogs() {
+	if err := errors.Join(r.file.reopen(), r.beside.records.Reopen()); err != nil {
 		r.log.Error("log file not changed", "error", err, "why", "the old one is written on")
 	}
 }
@@ -238,6 +239,9 @@ func (r *reloader) reload(ctx, caller context.Context, how string) (config.Probl
 		text := err.Error()
 		r.problem.Store(&text)
 		r.log.Error("configuration not reloaded", "file", r.m.File, "why", "the old one stays in force")
+		// The files it names are read all the same: a token that was taken
+		// away must not open the door any longer.
+		logProblems(r.log, r.beside.set(*r.current.Load()))
 		return problems, err
 	}
 	r.problem.Store(new(string))
@@ -245,13 +249,16 @@ func (r *reloader) reload(ctx, caller context.Context, how string) (config.Probl
 	r.current.Store(&cfg)
 	r.keep(text, how)
 	select {
-	case err := <-r.d.Configure(cfg, r.m.File):
-		return problems, err
+	case err = <-r.d.Configure(cfg, r.m.File):
 	case <-ctx.Done():
-		return problems, ctx.Err()
+		err = ctx.Err()
 	case <-caller.Done():
-		return problems, caller.Err()
+		err = caller.Err()
 	}
+	// Last, because it may cut off the caller.
+	more := r.beside.set(cfg)
+	logProblems(r.log, more)
+	return append(problems, more...), err
 }
 
 // warnFixed names what was changed and cannot change while weir runs.

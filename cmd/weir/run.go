@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-lb/weir/internal/api"
+	"github.com/weir-lb/weir/internal/api/audit"
+	"github.com/weir-lb/weir/internal/api/guard"
 	"github.com/weir-lb/weir/internal/cli"
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dataplane"
@@ -24,6 +26,7 @@ import (
 	"github.com/weir-lb/weir/internal/metrics"
 	"github.com/weir-lb/weir/internal/netif"
 	"github.com/weir-lb/weir/internal/plan"
+	"github.com/weir-lb/weir/internal/procfiles"
 	"github.com/weir-lb/weir/internal/state"
 )
 
@@ -93,6 +96,11 @@ func runDaemon(ctx context.Context, m machinery) error {
 	}
 	log := m.logger(cfg, file)
 	logProblems(log, problems)
+	records := audit.New(log.With("room", "audit"))
+	if err := records.To(cfg.AuditFile); err != nil {
+		return err
+	}
+	defer records.Close()
 
 	dp, err := m.open(cfg.Engine, log.With("room", "dataplane"))
 	if err != nil {
@@ -113,12 +121,14 @@ func runDaemon(ctx context.Context, m machinery) error {
 	journal := state.New(statePath(m.Socket), dp.Plane().Since)
 	d = director.New(director.Options{Plane: dp, Describe: dp.Plane, Monitor: monitor, Watcher: network,
 		Journal: journal, Remembered: remembered(journal, log), Log: log.With("room", "director")})
+	keeper := guard.New(records)
 	r := newReloader(m, d, log, cfg, text, file)
 	counts := estimate.New(dp)
 	shown, err := metrics.Handler(metrics.Options{Snapshot: d.Snapshot, Totals: dp.Totals, Version: m.env.Version})
 	if err != nil {
 		return errors.Join(err, l.Close(), dp.Close())
 	}
+	var door *api.Door // its handler is made first
 	handler := api.Handler(api.Options{Metrics: shown, Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
 		Started: time.Now(), Reload: r.ask, Apply: r.apply, Rollback: r.rollback, History: r.history.versions,
 		Config: func() config.Config { return *r.current.Load() },
@@ -126,7 +136,14 @@ func runDaemon(ctx context.Context, m machinery) error {
 			return all.Read(file, text, format, m.env.Names)
 		},
 		Refused: r.refused,
+		Served:  func() ([]string, []string) { return door.Served() },
 		Down:    func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
+
+	door = api.NewDoor(keeper, handler, log.With("room", "api"))
+	proc := procfiles.New(procfiles.Source{Snapshot: d.Snapshot, Totals: counts.Totals, Connections: counts.Connections},
+		procPath(m.Socket), log.With("room", "procfiles"))
+	r.beside = besides{door, records, proc}
+	logProblems(log, r.beside.set(cfg))
 
 	log.Info("weir starts", "version", m.env.Version, "file", m.File, "dataplane", dp.Plane().Name)
 	d.Configure(cfg, m.File)
@@ -135,7 +152,9 @@ func runDaemon(ctx context.Context, m machinery) error {
 	g.Go(func() error { return network.Run(ctx, d.Reach) })
 	g.Go(func() error { return dp.Run(ctx) })
 	g.Go(func() error { return counts.Run(ctx) })
-	g.Go(func() error { return api.Serve(ctx, l, handler) })
+	g.Go(func() error { return api.Serve(ctx, l, keeper.Socket(handler)) })
+	g.Go(func() error { return door.Run(ctx) })
+	g.Go(func() error { return proc.Run(ctx) })
 	g.Go(func() error { return r.run(ctx) })
 	g.Go(func() error { return m.ready(ctx, d) })
 	g.Go(func() error { return m.watchdog(ctx, d) })
@@ -150,7 +169,7 @@ func statePath(socket string) string { return filepath.Join(filepath.Dir(socket)
 
 // forget takes away what is remembered about a table that is taken away.
 func forget(socket string) error {
-	return errors.Join(state.Remove(statePath(socket)), historyOf(socket).remove())
+	return errors.Join(state.Remove(statePath(socket)), historyOf(socket).remove(), procfiles.Remove(procPath(socket)))
 }
 
 // remembered is what an earlier weir knew of the table that is standing. What

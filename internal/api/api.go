@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/sse"
 
 	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/api/guard"
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/lvs"
 )
@@ -70,11 +71,18 @@ type Options struct {
 	History func() ([]client.Version, error)
 	// Refused is why the latest reload was refused; empty if it was not.
 	Refused func() string
+	// Served is where the API is served over TCP, and what is wrong with that.
+	// Nil: nowhere.
+	Served func() (addresses, wrong []string)
 	// Down makes weir take its table away and stop; it does not wait for it.
 	Down func() (kept []lvs.ServiceKey)
 }
 
-type handlers struct{ o Options }
+type handlers struct {
+	o         Options
+	followers seats // streams of events
+	bodies    seats // large bodies that come over TCP
+}
 
 // A body is an answer in the form huma wants it.
 type body[T any] struct{ Body T }
@@ -86,32 +94,32 @@ func Handler(o Options) http.Handler {
 	c.Info.Description = "The director of a Linux virtual server."
 	c.DocsPath = ""     // its page would load scripts from elsewhere
 	c.CreateHooks = nil // answers carry no $schema field
+	c.Components.SecuritySchemes = schemes
 	a := humago.New(mux, c)
-	h := handlers{o}
-	huma.Get(a, "/v1/status", h.status, says("status", "How weir is"))
+	h := handlers{o, newSeats(mostFollowers), newSeats(mostLarge)}
+	a.UseMiddleware(h.allowed)
+	huma.Get(a, "/v1/status", h.status, says("status", lvs.RoleRead, "How weir is"))
 	h.table(a)
-	huma.Get(a, "/v1/connections", h.connections, says("connections", "Connections that match"))
-	huma.Get(a, "/v1/totals", h.totals, says("totals", "Every counter"))
-	huma.Get(a, "/v1/explain", h.explain, says("explain", "What would happen to a packet, and why"))
-	huma.Get(a, "/v1/events", h.events, says("events", "What has happened, oldest first"))
-	sse.Register(a, huma.Operation{OperationID: "follow", Method: http.MethodGet, Path: "/v1/events/stream",
-		Summary: "What happens from now on, as server-sent events"}, map[string]any{"event": lvs.Event{}}, h.follow)
-	huma.Get(a, "/v1/config", h.config, says("config", "The configuration in force, as weir.yaml"))
-	huma.Put(a, "/v1/config", h.applyConfig, says("apply-config", "Replace the configuration file and apply it, or change nothing"), large)
-	huma.Get(a, "/v1/config/history", h.history, says("history", "The configurations that were applied, oldest first"))
-	huma.Post(a, "/v1/config/rollback", h.rollback, says("rollback", "Go back to the configuration before"))
-	huma.Post(a, "/v1/config/check", h.checkConfig, says("check-config", "What is wrong with a configuration"), large)
-	huma.Post(a, "/v1/config/diff", h.diffConfig, says("diff-config", "What a configuration would change"), large)
-	huma.Post(a, "/v1/reload", h.reload, says("reload", "Read the configuration again"))
-	huma.Post(a, "/v1/down", h.down, says("down", "Take the table away and stop"))
+	huma.Get(a, "/v1/connections", h.connections, says("connections", lvs.RoleRead, "Connections that match"))
+	huma.Get(a, "/v1/totals", h.totals, says("totals", lvs.RoleRead, "Every counter"))
+	huma.Get(a, "/v1/explain", h.explain, says("explain", lvs.RoleRead, "What would happen to a packet, and why"))
+	huma.Get(a, "/v1/events", h.events, says("events", lvs.RoleRead, "What has happened, oldest first"))
+	stream := huma.Operation{Method: http.MethodGet, Path: "/v1/events/stream", Middlewares: huma.Middlewares{h.seated}}
+	says("follow", lvs.RoleRead, "What happens from now on, as server-sent events")(&stream)
+	sse.Register(a, stream, map[string]any{"event": lvs.Event{}}, h.follow)
+	huma.Get(a, "/v1/config", h.config, says("config", lvs.RoleAdmin, "The configuration in force, as weir.yaml"))
+	huma.Put(a, "/v1/config", h.applyConfig, says("apply-config", lvs.RoleAdmin, "Replace the configuration file and apply it, or change nothing"), large)
+	huma.Get(a, "/v1/config/history", h.history, says("history", lvs.RoleRead, "The configurations that were applied, oldest first"))
+	huma.Post(a, "/v1/config/rollback", h.rollback, says("rollback", lvs.RoleAdmin, "Go back to the configuration before"))
+	huma.Post(a, "/v1/config/check", h.checkConfig, says("check-config", lvs.RoleOperate, "What is wrong with a configuration"), large, asks)
+	huma.Post(a, "/v1/config/diff", h.diffConfig, says("diff-config", lvs.RoleOperate, "What a configuration would change"), large, asks)
+	huma.Post(a, "/v1/reload", h.reload, says("reload", lvs.RoleAdmin, "Read the configuration again"))
+	huma.Post(a, "/v1/down", h.down, says("down", lvs.RoleAdmin, "Take the table away and stop"))
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
-	return mux
-}
-
-func says(id, summary string) func(*huma.Operation) {
-	return func(op *huma.Operation) { op.OperationID, op.Summary = id, summary }
+	tellRefusals(a)
+	return looking(mux)
 }
 
 func (h handlers) status(ctx context.Context, _ *struct{}) (*body[client.Status], error) {
@@ -244,11 +252,13 @@ func (h handlers) follow(ctx context.Context, q *struct {
 }
 
 func (h handlers) reload(ctx context.Context, _ *struct{}) (*body[client.Reloaded], error) {
-	return reloaded(h.o.Reload(ctx))
+	return h.reloaded(ctx, "read the configuration again", h.o.Reload)
 }
 
 // reloaded is the answer to a configuration that was applied, or was not.
-func reloaded(file string, problems config.Problems, err error) (*body[client.Reloaded], error) {
+func (h handlers) reloaded(ctx context.Context, what string, do func(context.Context) (string, config.Problems, error)) (*body[client.Reloaded], error) {
+	file, problems, err := do(ctx)
+	guard.Of(ctx).Note(what, err)
 	if err != nil {
 		return nil, refusal("the configuration was not changed", err)
 	}
@@ -272,7 +282,8 @@ func refusal(text string, err error) error {
 	return huma.Error422UnprocessableEntity(text, all...)
 }
 
-func (h handlers) down(context.Context, *struct{}) (*body[client.Downed], error) {
+func (h handlers) down(ctx context.Context, _ *struct{}) (*body[client.Downed], error) {
+	guard.Of(ctx).Note("take the table away and stop", nil)
 	out := client.Downed{Kept: []string{}}
 	for _, k := range h.o.Down() {
 		out.Kept = append(out.Kept, k.String())

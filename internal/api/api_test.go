@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -15,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-lb/weir/internal/api/audit"
 	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/api/guard"
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dataplane/memory"
 	"github.com/weir-lb/weir/internal/lvs"
@@ -78,7 +81,8 @@ func serve(t *testing.T, o Options) (*client.Client, string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, Handler(o)) }()
+	records := audit.New(slog.New(slog.NewTextHandler(t.Output(), nil)))
+	go func() { done <- Serve(ctx, l, guard.New(records).Socket(Handler(o))) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -232,7 +236,8 @@ func TestAStaleSocketIsReplaced(t *testing.T) {
 // The description is served, names every question, and is JSON.
 func TestOpenAPI(t *testing.T) {
 	r, w := httptest.NewRequest(http.MethodGet, "/openapi.json", nil), httptest.NewRecorder()
-	Handler(options()).ServeHTTP(w, r)
+	call := &guard.Call{Login: guard.LoginSocket, Role: lvs.RoleRead}
+	Handler(options()).ServeHTTP(w, r.WithContext(guard.With(r.Context(), call)))
 	var doc struct{ Paths map[string]any }
 	b, _ := io.ReadAll(w.Body)
 	if err := json.Unmarshal(b, &doc); err != nil {

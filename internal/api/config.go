@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,11 +53,13 @@ func (h handlers) diffConfig(ctx context.Context, q *struct{ Body client.ConfigT
 }
 
 func (h handlers) applyConfig(ctx context.Context, q *struct{ Body client.ConfigText }) (*body[client.Reloaded], error) {
-	return reloaded(h.o.Apply(ctx, []byte(q.Body.Text)))
+	text := []byte(q.Body.Text)
+	what := fmt.Sprintf("apply a configuration of %d bytes, sha256 %x", len(text), sha256.Sum256(text))
+	return h.reloaded(ctx, what, func(ctx context.Context) (string, config.Problems, error) { return h.o.Apply(ctx, text) })
 }
 
 func (h handlers) rollback(ctx context.Context, _ *struct{}) (*body[client.Reloaded], error) {
-	return reloaded(h.o.Rollback(ctx))
+	return h.reloaded(ctx, "go back to the configuration before", h.o.Rollback)
 }
 
 func (h handlers) history(context.Context, *struct{}) (*body[[]client.Version], error) {

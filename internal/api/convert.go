@@ -18,6 +18,9 @@ func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
 	if h.o.Refused != nil {
 		out.Refused = h.o.Refused()
 	}
+	if h.o.Served != nil {
+		out.Served, out.ServedWrong = h.o.Served()
+	}
 	if out.Interfaces == nil {
 		out.Interfaces = map[string]string{}
 	}

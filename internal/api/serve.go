@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/weir-lb/weir/internal/api/guard"
 )
 
 // Listen opens the unix socket at path, for root only. What a weir that was
@@ -56,7 +58,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	ending, end := context.WithCancel(context.Background())
 	defer end()
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return ending }}
+		MaxHeaderBytes: 64 << 10, ConnContext: guard.Peer, BaseContext: func(net.Listener) context.Context { return ending }}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	select {

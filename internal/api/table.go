@@ -7,10 +7,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/api/guard"
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
@@ -19,27 +21,27 @@ const mostBytes = 64 << 20
 
 // table registers what reads and changes the table.
 func (h handlers) table(a huma.API) {
-	huma.Get(a, "/v1/services", h.services, says("services", "The table with health and counters"))
-	huma.Post(a, "/v1/services", h.addService, says("add-service", "Add a virtual service"), created)
-	huma.Get(a, "/v1/services/{service}", h.service, says("service", "One virtual service"))
-	huma.Put(a, "/v1/services/{service}", h.editService, says("edit-service", "Replace everything of a service but its real servers"))
-	huma.Delete(a, "/v1/services/{service}", h.deleteService, says("delete-service", "Delete a virtual service"))
-	huma.Post(a, "/v1/services/{service}/destinations", h.addDestination, says("add-server", "Add a real server"), created)
-	huma.Put(a, "/v1/services/{service}/destinations/{destination}", h.editDestination, says("edit-server", "Replace everything of a real server but its address"))
-	huma.Delete(a, "/v1/services/{service}/destinations/{destination}", h.deleteDestination, says("delete-server", "Delete a real server"))
-	huma.Put(a, "/v1/services/{service}/destinations/{destination}/order", h.order, says("order", "Give a real server a weight that beats configuration and health"))
-	huma.Delete(a, "/v1/services/{service}/destinations/{destination}/order", h.revoke, says("revoke", "Take such an order back"))
-	huma.Get(a, "/v1/table", h.wholeTable, says("table", "The table alone"))
-	huma.Put(a, "/v1/table", h.replaceTable, says("replace-table", "Replace the whole table, or nothing"), large)
-	huma.Post(a, "/v1/changes", h.changes, says("changes", "Make many changes, each by itself"), large)
-	huma.Post(a, "/v1/zero", h.zero, says("zero", "Count from zero"))
-	huma.Get(a, "/v1/timeouts", h.timeouts, says("timeouts", "The timeouts in force"))
-	huma.Put(a, "/v1/timeouts", h.setTimeouts, says("set-timeouts", "Set timeouts"))
+	huma.Get(a, "/v1/services", h.services, says("services", lvs.RoleRead, "The table with health and counters"))
+	huma.Post(a, "/v1/services", h.addService, says("add-service", lvs.RoleAdmin, "Add a virtual service"), created)
+	huma.Get(a, "/v1/services/{service}", h.service, says("service", lvs.RoleRead, "One virtual service"))
+	huma.Put(a, "/v1/services/{service}", h.editService, says("edit-service", lvs.RoleAdmin, "Replace everything of a service but its real servers"))
+	huma.Delete(a, "/v1/services/{service}", h.deleteService, says("delete-service", lvs.RoleAdmin, "Delete a virtual service"))
+	huma.Post(a, "/v1/services/{service}/destinations", h.addDestination, says("add-server", lvs.RoleAdmin, "Add a real server"), created)
+	huma.Put(a, "/v1/services/{service}/destinations/{destination}", h.editDestination, says("edit-server", lvs.RoleAdmin, "Replace everything of a real server but its address"))
+	huma.Delete(a, "/v1/services/{service}/destinations/{destination}", h.deleteDestination, says("delete-server", lvs.RoleAdmin, "Delete a real server"))
+	huma.Put(a, "/v1/services/{service}/destinations/{destination}/order", h.order, says("order", lvs.RoleOperate, "Give a real server a weight that beats configuration and health"))
+	huma.Delete(a, "/v1/services/{service}/destinations/{destination}/order", h.revoke, says("revoke", lvs.RoleOperate, "Take such an order back"))
+	huma.Get(a, "/v1/table", h.wholeTable, says("table", lvs.RoleRead, "The table alone"))
+	huma.Put(a, "/v1/table", h.replaceTable, says("replace-table", lvs.RoleAdmin, "Replace the whole table, or nothing"), large)
+	huma.Post(a, "/v1/changes", h.changes, says("changes", lvs.RoleOperate, "Make many changes, each by itself"), large)
+	huma.Post(a, "/v1/zero", h.zero, says("zero", lvs.RoleOperate, "Count from zero"))
+	huma.Get(a, "/v1/timeouts", h.timeouts, says("timeouts", lvs.RoleRead, "The timeouts in force"))
+	huma.Put(a, "/v1/timeouts", h.setTimeouts, says("set-timeouts", lvs.RoleAdmin, "Set timeouts"))
 }
 
 func created(op *huma.Operation) { op.DefaultStatus = http.StatusCreated }
 
-func large(op *huma.Operation) { op.MaxBodyBytes = mostBytes }
+func large(op *huma.Operation) { op.MaxBodyBytes, op.BodyReadTimeout = mostBytes, time.Minute }
 
 // Named is a service that stands in the path. It is exported for huma, which
 // fills it.
@@ -98,6 +100,7 @@ func (h handlers) make(ctx context.Context, c lvs.Change) error {
 	if err == nil && errs[0] != nil {
 		err = errs[0]
 	}
+	guard.Of(ctx).Note(c.String(), err)
 	return problem(err)
 }
 

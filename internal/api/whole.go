@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/api/guard"
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
@@ -53,14 +54,47 @@ func (h handlers) changes(ctx context.Context, q *struct{ Body client.Changes })
 		}
 		good, places = append(good, n), append(places, i)
 	}
+	call := guard.Of(ctx)
+	if err := permitted(call, good); err != nil {
+		return nil, err
+	}
 	errs, err := h.o.Director.Change(ctx, good)
 	if err != nil {
+		noteAll(call, good, err)
 		return nil, problem(err)
 	}
 	for i, err := range errs {
+		call.Note(good[i].String(), err)
 		out[places[i]] = client.OutcomeOf(err)
 	}
 	return &body[[]client.Outcome]{out}, nil
+}
+
+// permitted refuses everything if one of the changes needs more than the
+// caller may do.
+func permitted(call *guard.Call, changes []lvs.Change) error {
+	for _, c := range changes {
+		if need := needs(c.Kind); call.Role < need {
+			err := errors.New(call.Lacks(need))
+			noteAll(call, changes, err)
+			return forbidden(err)
+		}
+	}
+	return nil
+}
+
+// needs is the role a change needs: orders can be taken back.
+func needs(k lvs.ChangeKind) lvs.Role {
+	if k == lvs.OrderWeight || k == lvs.RevokeOrder {
+		return lvs.RoleOperate
+	}
+	return lvs.RoleAdmin
+}
+
+func noteAll(call *guard.Call, changes []lvs.Change, err error) {
+	for _, c := range changes {
+		call.Note(c.String(), err)
+	}
 }
 
 func (h handlers) zero(ctx context.Context, q *struct {
@@ -75,7 +109,9 @@ func (h handlers) zero(ctx context.Context, q *struct {
 		}
 		k, name = &only, only.String()
 	}
-	if err := h.o.Zero(ctx, k); err != nil {
+	err := h.o.Zero(ctx, k)
+	guard.Of(ctx).Note("count from zero: "+name, err)
+	if err != nil {
 		if errors.Is(err, lvs.ErrNoService) {
 			return nil, problem(err)
 		}

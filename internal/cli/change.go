@@ -127,7 +127,7 @@ configured to stay (cleanstop=no) are kept if weir runs and can be asked.`,
 				answer.Kept = []string{}
 			case err != nil:
 				return err
-			default:
+			case c.weir().Local(): // of another host nobody here knows
 				if err := c.Gone(ctx); err != nil {
 					return fmt.Errorf("weir was told to stop but is still there: %w; look at its log", err)
 				}

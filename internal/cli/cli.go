@@ -114,9 +114,9 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit status %d", int(c)) 
 // A command is one invocation.
 type command struct {
 	Env
-	json   bool
-	socket string
-	ran    bool // the words made sense, what fails now is no wrong usage
+	json bool
+	at   target
+	ran  bool // the words made sense, what fails now is no wrong usage
 }
 
 // Main runs the command args name and returns its exit code.
@@ -174,8 +174,10 @@ func (c *command) root() *cobra.Command {
 		Version:       c.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRun: func(*cobra.Command, []string) {
-			c.ran = true
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			err := c.at.settle(c.Getenv, cmd.Flags().Changed)
+			c.ran = err == nil
+			return err
 		},
 	}
 	root.SetVersionTemplate("weir {{.Version}}\n")
@@ -184,9 +186,9 @@ func (c *command) root() *cobra.Command {
 	root.SetErr(c.Stderr)
 	f := root.PersistentFlags()
 	f.BoolVar(&c.json, "json", false, "print JSON, in the form of the API")
-	f.StringVar(&c.socket, "socket", c.Socket, "unix socket of the running weir")
+	c.at.flags(f, c.Socket)
 	root.AddCommand(c.run(), c.check(), c.diff(), c.convert(), c.schema(), c.status(), c.services(),
-		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.realserver(), c.demo(), c.ipvsadm(), c.proc(), c.metrics(), c.apply(),
+		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.realserver(), c.demo(), c.ipvsadm(), c.proc(), c.metrics(), c.token(), c.apply(),
 		c.rollback(), c.history(), c.version())
 	root.AddCommand(c.orders()...)
 	root.AddCommand(c.More...)
@@ -196,7 +198,7 @@ func (c *command) root() *cobra.Command {
 }
 
 // weir is a client of the running one.
-func (c *command) weir() *client.Client { return client.New(c.socket) }
+func (c *command) weir() *client.Client { return c.at.client() }
 
 // printJSON is the form for machines.
 func (c *command) printJSON(v any) error {

@@ -18,8 +18,9 @@ func completions(root *cobra.Command) {
 		"mode":     {"auto", "xdp", "tc"},
 		"format":   slices.Clone(all.Formats),
 		"to":       {"weir", "ipvsadm"},
+		"role":     lvs.Roles(),
 	}
-	for _, cmd := range root.Commands() {
+	for _, cmd := range below(root) {
 		if cmd.ValidArgsFunction == nil {
 			cmd.ValidArgsFunction = cobra.NoFileCompletions
 		}
@@ -30,4 +31,12 @@ func completions(root *cobra.Command) {
 			}
 		}
 	}
+}
+
+// below are all commands under cmd.
+func below(cmd *cobra.Command) (all []*cobra.Command) {
+	for _, c := range cmd.Commands() {
+		all = append(append(all, c), below(c)...)
+	}
+	return all
 }

@@ -44,7 +44,7 @@ again; a broken one changes nothing.`,
 			return errors.Join(fileByFlag(cmd, args), e.check())
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.Run(cmd.Context(), RunOptions{File: s.file, Format: s.format, Socket: c.socket, Engine: e})
+			return c.Run(cmd.Context(), RunOptions{File: s.file, Format: s.format, Socket: c.at.socket, Engine: e})
 		},
 	}
 	s.flags(cmd)

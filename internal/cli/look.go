@@ -56,6 +56,12 @@ func (c *command) statusTable(s client.Status) error {
 	t.row("services", fmt.Sprintf("%d, fallback standing in for %d", s.Services, s.Fallbacks))
 	t.row("real servers", fmt.Sprintf("%d up, %d down", s.Up, s.Down))
 	t.row("connections", fmt.Sprintf("%d of %d, %d half-open", s.Use.Used, s.Use.Size, s.Use.Half))
+	if len(s.Served) > 0 {
+		t.row("API", strings.Join(s.Served, ", "))
+	}
+	for _, w := range s.ServedWrong {
+		t.row("API", w)
+	}
 	if s.Problem != "" {
 		t.row("problem", s.Problem)
 	}

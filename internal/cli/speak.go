@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +28,10 @@ func SpeaksAs(program string) bool { return programs[program] != nil }
 // Speak answers as ipvsadm, ipvsadm-save or ipvsadm-restore, and returns its
 // exit status.
 func Speak(ctx context.Context, env Env, program string, args []string) int {
-	return programs[program](newSpeaker(env, env.Socket), ctx, args)
+	t := target{socket: env.Socket}
+	// Refused only where both are said, and here nothing is.
+	_ = t.settle(env.Getenv, func(string) bool { return false })
+	return programs[program](newSpeaker(env, t.client()), ctx, args)
 }
 
 func (c *command) ipvsadm() *cobra.Command {
@@ -43,30 +45,21 @@ programs. Exit codes are 0, 1 (a listing failed), 2 (wrong usage) and 255
 		Example:            "  weir ipvsadm -Ln\n  weir ipvsadm -a -t 192.0.2.1:80 -r 10.0.0.1:8080 -m -w 5\n  weir ipvsadm -Sn > table",
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			socket, args := socketOption(c.Socket, args)
+			t := target{socket: c.Socket}
+			args, said := t.take(args)
+			if err := t.settle(c.Getenv, said); err != nil {
+				c.ran = false
+				return err
+			}
 			if len(args) == 1 && args[0] == "--help" {
 				return cmd.Help()
 			}
-			if code := newSpeaker(c.Env, socket).run(cmd.Context(), args); code != Good {
+			if code := newSpeaker(c.Env, t.client()).run(cmd.Context(), args); code != Good {
 				return exitCode(code)
 			}
 			return nil
 		},
 	}
-}
-
-// socketOption takes weir's own option from the words: ipvsadm has none of
-// that name.
-func socketOption(standard string, args []string) (string, []string) {
-	for i, a := range args {
-		if value, ok := strings.CutPrefix(a, "--socket="); ok {
-			return value, slices.Delete(slices.Clone(args), i, i+1)
-		}
-		if a == "--socket" && i+1 < len(args) {
-			return args[i+1], slices.Delete(slices.Clone(args), i, i+2)
-		}
-	}
-	return standard, args
 }
 
 // A speaker carries out what is typed in ipvsadm's language.
@@ -76,8 +69,8 @@ type speaker struct {
 	names ipvsadm.Names
 }
 
-func newSpeaker(env Env, socket string) *speaker {
-	return &speaker{Env: env, weir: client.New(socket),
+func newSpeaker(env Env, weir *client.Client) *speaker {
+	return &speaker{Env: env, weir: weir,
 		names: ipvsadm.Names{Names: env.Names, HostName: env.HostName, PortName: env.PortName}}
 }
 
@@ -149,6 +142,9 @@ func (s *speaker) outcome(c ipvsadm.Command, err error) int {
 		return Good
 	case errors.Is(err, client.ErrNotRunning):
 		fmt.Fprintf(s.Stderr, "Can't initialize ipvs: %v\nStart it with: weir run -c FILE\n", err)
+		return Usage
+	case errors.Is(err, client.ErrUnreachable):
+		fmt.Fprintf(s.Stderr, "Can't initialize ipvs: %v\n", err)
 		return Usage
 	case errors.Is(err, fs.ErrPermission):
 		fmt.Fprint(s.Stderr, "Can't initialize ipvs: Permission denied (you must be root)\n"+

@@ -30,6 +30,11 @@ type Config struct {
 	// LogFile is ldirectord's logfile: an absolute path, or a syslog facility.
 	// Empty: standard error.
 	LogFile string
+	// AuditFile is where it is written who changed what; empty: the log.
+	AuditFile  string
+	AuditPlace Place
+	API        API
+	ProcFiles  ProcFiles
 }
 
 // Mode says where the packet engine sits.

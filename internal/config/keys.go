@@ -167,6 +167,9 @@ var defaultsKeys = &object{name: "defaults", help: "What services take when they
 var rootKeys = &object{name: "weir.yaml", help: "Configuration of weir.", keys: []key{
 	{name: "auto_reload", form: formBool, def: "false", help: "watch the file and reload when its content changes"},
 	{name: "log_file", form: formText, help: "absolute path of the file the log goes to, or a syslog facility (daemon, local0); none: standard error"},
+	{name: "audit_file", form: formText, help: "absolute path of the file that tells who changed what over the API, a JSON object in each line; none: the log"},
+	{name: "api", form: formObject, of: apiKeys, help: apiKeys.help},
+	{name: "proc_files", form: formObject, of: procKeys, help: procKeys.help},
 	{name: "engine", form: formObject, of: engineKeys, help: engineKeys.help},
 	{name: "defaults", form: formObject, of: defaultsKeys, help: defaultsKeys.help},
 	{name: "marks", form: formList, of: markKeys, help: "which packets get which firewall mark; the first that fits counts"},

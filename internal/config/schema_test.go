@@ -21,7 +21,13 @@ var samples = map[string]struct {
 	siblings object
 }{
 	"auto_reload": {true, nil}, "log_file": {"local0", nil},
-	"engine.mode": {"tc", nil}, "engine.interfaces": {[]string{"eth0"}, nil},
+	"audit_file": {"/var/log/audit", nil},
+	"api.listen": {[]string{"[::1]:1"}, nil}, "api.certificate": {"/x", nil}, "api.key": {"/x", nil}, "api.tokens": {"/x", nil},
+	"api.client_ca": {"/x", nil}, "api.rate": {7, nil}, "api.connections": {8, nil},
+	"api.clients.name": {"x", nil}, "api.clients.role": {"admin", nil},
+	"proc_files.directory": {"/run/x", nil}, "proc_files.interval": {"7s", object{"directory": "/run/x"}},
+	"proc_files.connections": {false, object{"directory": "/run/x"}},
+	"engine.mode":            {"tc", nil}, "engine.interfaces": {[]string{"eth0"}, nil},
 	"engine.connections": {2048, nil}, "engine.half_open": {2048, nil}, "engine.wide": {2048, nil},
 	"engine.vs.am_droprate":               {2, nil},
 	"engine.vs.amemthresh":                {2, nil},
@@ -72,6 +78,11 @@ func document(path []string, value any, siblings object) []byte {
 	service := object{"listen": "udp 192.0.2.1:80", "destinations": []object{destination}}
 	mark := object{"mark": 1}
 	root := object{"services": []object{service}, "marks": []object{mark}}
+	client := object{"name": "a", "role": "read"}
+	if path[0] == "api" {
+		root["api"] = object{"listen": []string{"127.0.0.1:1"}, "certificate": "/c", "key": "/k", "tokens": "/t", "client_ca": "/ca",
+			"clients": []object{client}}
+	}
 	at, above := root, root
 	for _, name := range path[:len(path)-1] {
 		above = at
@@ -82,6 +93,8 @@ func document(path []string, value any, siblings object) []byte {
 			at = destination
 		case name == "marks":
 			at = mark
+		case name == "clients":
+			at = client
 		default:
 			if at[name] == nil {
 				at[name] = object{}
@@ -166,7 +179,7 @@ func TestSchemaIsRead(t *testing.T) {
 			// mapping without the key it must have. Those are compared with
 			// a document that lacks the mapping altogether.
 			without := document(path, nil, sample.siblings)
-			if sample.siblings["kind"] == "external" || strings.HasSuffix(name, "persistence.timeout") || strings.HasSuffix(name, "fallback.address") {
+			if sample.siblings["kind"] == "external" || name == "proc_files.directory" || strings.HasSuffix(name, "persistence.timeout") || strings.HasSuffix(name, "fallback.address") {
 				without = document([]string{"auto_reload"}, nil, nil)
 			}
 			base := parsed(t, without)

@@ -29,6 +29,7 @@ func Validate(c *Config) Problems {
 		}
 		seen[s.Key] = s.Place
 	}
+	v.api(c)
 	return v.Problems
 }
 

@@ -21,6 +21,11 @@ func Write(c Config) []byte {
 	if c.LogFile != "" {
 		root.text("log_file", c.LogFile)
 	}
+	if c.AuditFile != "" {
+		root.text("audit_file", c.AuditFile)
+	}
+	root.child("api", apiNode(c.API))
+	root.child("proc_files", procNode(c.ProcFiles))
 	root.child("engine", engineNode(c.Engine))
 	marks := &yaml.Node{Kind: yaml.SequenceNode}
 	for _, r := range c.Marks {

@@ -18,6 +18,12 @@ var comparable = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(net
 
 // withoutPlaces is c without the lines it was written in.
 func withoutPlaces(c config.Config) config.Config {
+	c.API.Places, c.AuditPlace = nil, config.Place{}
+	c.API.Place, c.ProcFiles.Place = config.Place{}, config.Place{}
+	c.API.Clients = slices.Clone(c.API.Clients)
+	for i := range c.API.Clients {
+		c.API.Clients[i].Place = config.Place{}
+	}
 	c.Services = slices.Clone(c.Services)
 	for i := range c.Services {
 		s := &c.Services[i]
@@ -57,6 +63,13 @@ func drawConfig(t *rapid.T) config.Config {
 	c := config.Default()
 	c.AutoReload = rapid.Bool().Draw(t, "auto")
 	c.LogFile = rapid.SampledFrom([]string{"", "local0", "/var/log/weir log", "/var/a: b #c", "LOG_DAEMON"}).Draw(t, "log")
+	c.AuditFile = rapid.SampledFrom([]string{"", "/var/log/weir: audit"}).Draw(t, "audit")
+	if rapid.Bool().Draw(t, "api") {
+		c.API = drawAPI(t)
+	}
+	if rapid.Bool().Draw(t, "proc") {
+		c.ProcFiles = config.ProcFiles{Directory: "/run/x y", Interval: drawTime(t, time.Second), Connections: rapid.Bool().Draw(t, "conns")}
+	}
 	if rapid.Bool().Draw(t, "engine") {
 		c.Engine = config.Engine{Mode: rapid.SampledFrom([]config.Mode{"auto", "xdp", "tc"}).Draw(t, "mode"),
 			Interfaces:  rapid.SampledFrom([][]string{nil, {"eth0"}, {"on", "7", "null"}}).Draw(t, "interfaces"),
@@ -73,6 +86,22 @@ func drawConfig(t *rapid.T) config.Config {
 		c.Services = append(c.Services, drawService(t, i))
 	}
 	return c
+}
+
+func drawAPI(t *rapid.T) config.API {
+	a := config.API{Listen: []netip.AddrPort{netip.MustParseAddrPort("[2001:db8:ffff::1]:7443")}, Certificate: "/c", Key: "/k",
+		Rate: rapid.IntRange(1, 100000).Draw(t, "rate"), Connections: rapid.IntRange(4, 65536).Draw(t, "conns")}
+	if rapid.Bool().Draw(t, "four") {
+		a.Listen = append(a.Listen, netip.MustParseAddrPort("0.0.0.0:7443"))
+	}
+	if rapid.Bool().Draw(t, "tokens") {
+		a.Tokens = "/t: #"
+	}
+	if a.Tokens == "" || rapid.Bool().Draw(t, "ca") {
+		a.ClientCA = "/ca"
+		a.Clients = []config.APIClient{{Name: "ops: x", Role: lvs.Role(rapid.IntRange(1, 3).Draw(t, "role"))}, {Name: "7", Role: lvs.RoleRead}}
+	}
+	return a
 }
 
 func drawTime(t *rapid.T, unit time.Duration) time.Duration {

@@ -42,6 +42,16 @@ func (r *reader) root(n *yaml.Node, c *Config) {
 			r.errorf(n, "log_file: %v", err)
 		}
 	}
+	r.path(f, "audit_file", &c.AuditFile)
+	if n := f.node["audit_file"]; n != nil {
+		c.AuditPlace = r.place(n)
+	}
+	if a, ok := f.child("api"); ok {
+		r.api(a, &c.API)
+	}
+	if p, ok := f.child("proc_files"); ok {
+		r.proc(p, &c.ProcFiles)
+	}
 	if e, ok := f.child("engine"); ok {
 		r.engine(e, &c.Engine)
 	}

@@ -1,5 +1,6 @@
-// Package client speaks to a running weir: the words of its API, where its
-// socket is, and one method for each thing to ask.
+// Package client speaks to a running weir, on its socket or elsewhere over
+// TLS: the words of its API, where its socket is, and one method for each thing
+// to ask.
 //
 // It is the only way commands reach a weir. It never decides anything and
 // keeps nothing between calls.
@@ -28,18 +29,24 @@ var ErrNotRunning = errors.New("weir is not running here")
 // answerLimit bounds an answer read into memory.
 const answerLimit = 64 << 20
 
-// A Client asks the weir behind one unix socket.
+// A Client asks the weir behind one unix socket, or one elsewhere.
 type Client struct {
-	socket string
+	socket string  // empty: elsewhere
+	base   url.URL // scheme and host
+	token  string
+	broken error // why nobody can be asked
 	http   *http.Client
 }
+
+// Local tells whether the weir is asked on its unix socket.
+func (c *Client) Local() bool { return c.socket != "" }
 
 // New is a client of the weir listening on socket. It connects when asked.
 func New(socket string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socket)
 	}
-	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+	return &Client{socket: socket, base: url.URL{Scheme: "http", Host: "weir"}, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
 // Status asks how weir is.
@@ -215,13 +222,20 @@ func send[T any](ctx context.Context, c *Client, method, path string, q url.Valu
 
 // do sends one request; a refusal is an error.
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, content io.Reader) ([]byte, error) {
-	u := url.URL{Scheme: "http", Host: "weir", Path: path, RawQuery: q.Encode()}
+	if c.broken != nil {
+		return nil, c.broken
+	}
+	u := c.base
+	u.Path, u.RawQuery = path, q.Encode()
 	r, err := http.NewRequestWithContext(ctx, method, u.String(), content)
 	if err != nil {
 		return nil, err
 	}
 	if content != nil {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
@@ -239,6 +253,9 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, cont
 }
 
 func (c *Client) unreachable(err error) error {
+	if !c.Local() {
+		return c.remoteFailure(err)
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("ask weir on %s: %w; run this as root", c.socket, fs.ErrPermission)
 	}

@@ -26,6 +26,9 @@ type Status struct {
 	Down       int               `json:"down" doc:"real servers that are down"`
 	Fallbacks  int               `json:"fallbacks" doc:"services whose fallback stands in"`
 	Use        lvs.ConnectionUse `json:"connections"`
+	Served     []string          `json:"served,omitempty" doc:"where the API is served over TCP"`
+	// ServedWrong is told where it is served and where it could not be.
+	ServedWrong []string `json:"served_wrong,omitempty" doc:"what is wrong with how it is served"`
 }
 
 // A ServiceSpec is what a virtual service is, in the words of ipvsadm.
