@@ -13,11 +13,12 @@ import (
 // named, and the words of options that take one of a few.
 func completions(root *cobra.Command) {
 	words := map[string][]string{
-		"state":    lvs.StateNames(),
-		"protocol": {"tcp", "udp"},
-		"mode":     {"auto", "xdp", "tc"},
-		"format":   slices.Clone(all.Formats),
-		"to":       {"weir", "ipvsadm"},
+		"state":     lvs.StateNames(),
+		"protocol":  {"tcp", "udp"},
+		"mode":      {"auto", "xdp", "tc"},
+		"dataplane": {"ebpf", "ipvs"},
+		"format":    slices.Clone(all.Formats),
+		"to":        {"weir", "ipvsadm"},
 	}
 	for _, cmd := range root.Commands() {
 		if cmd.ValidArgsFunction == nil {

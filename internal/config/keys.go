@@ -167,6 +167,8 @@ var defaultsKeys = &object{name: "defaults", help: "What services take when they
 var rootKeys = &object{name: "weir.yaml", help: "Configuration of weir.", keys: []key{
 	{name: "auto_reload", form: formBool, def: "false", help: "watch the file and reload when its content changes"},
 	{name: "log_file", form: formText, help: "absolute path of the file the log goes to, or a syslog facility (daemon, local0); none: standard error"},
+	{name: "dataplane", form: formWord, def: "ebpf", words: []string{"ebpf", "ipvs"}, help: "who forwards packets: ebpf, weir's own engine; ipvs, the kernel's IPVS"},
+	{name: "drift", form: formWord, def: "report", words: []string{"report", "correct"}, help: "what to do when others change the table of the kernel's IPVS: report it, or also correct it"},
 	{name: "engine", form: formObject, of: engineKeys, help: engineKeys.help},
 	{name: "defaults", form: formObject, of: defaultsKeys, help: defaultsKeys.help},
 	{name: "marks", form: formList, of: markKeys, help: "which packets get which firewall mark; the first that fits counts"},

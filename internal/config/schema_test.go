@@ -21,6 +21,7 @@ var samples = map[string]struct {
 	siblings object
 }{
 	"auto_reload": {true, nil}, "log_file": {"local0", nil},
+	"dataplane": {"ipvs", object{"marks": []object{}}}, "drift": {"correct", nil},
 	"engine.mode": {"tc", nil}, "engine.interfaces": {[]string{"eth0"}, nil},
 	"engine.connections": {2048, nil}, "engine.half_open": {2048, nil}, "engine.wide": {2048, nil},
 	"engine.vs.am_droprate":               {2, nil},

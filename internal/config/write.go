@@ -21,6 +21,12 @@ func Write(c Config) []byte {
 	if c.LogFile != "" {
 		root.text("log_file", c.LogFile)
 	}
+	if c.Engine.Dataplane != EBPF {
+		root.word("dataplane", string(c.Engine.Dataplane))
+	}
+	if c.Drift != ReportDrift {
+		root.word("drift", string(c.Drift))
+	}
 	root.child("engine", engineNode(c.Engine))
 	marks := &yaml.Node{Kind: yaml.SequenceNode}
 	for _, r := range c.Marks {

@@ -3,7 +3,9 @@ package ipvs
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
 	"slices"
 
 	"github.com/weir-lb/weir/internal/lvs"
@@ -31,6 +33,9 @@ func (p *Plane) Remove(ctx context.Context, keep []lvs.ServiceKey) error {
 // Left tells what an earlier weir left standing in the kernel of this network
 // namespace: how many services.
 func Left(o Options) (int, error) {
+	if _, err := os.Stat(o.Record); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
 	s, err := here()
 	if err != nil {
 		return 0, err
@@ -46,6 +51,9 @@ func Left(o Options) (int, error) {
 // Remove takes away what an earlier weir, which no longer runs, has put into
 // the kernel of this network namespace.
 func Remove(ctx context.Context, o Options, log *slog.Logger) error {
+	if _, err := os.Stat(o.Record); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	s, err := here()
 	if err != nil {
 		return err
