@@ -15,6 +15,9 @@ func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
 		Config: s.Config, Applied: s.Applied, Problem: s.Problem, Plane: s.Plane.Name,
 		Interfaces: s.Plane.Modes, TableSince: s.Plane.Since, Services: len(s.Installed),
 		Fallbacks: len(s.Fallback), Use: t.Connections}
+	for _, d := range s.Drift {
+		out.Drift = append(out.Drift, client.Drift{Service: d.Name(), Kind: string(d.Kind), Lines: d.Lines})
+	}
 	if h.o.Refused != nil {
 		out.Refused = h.o.Refused()
 	}

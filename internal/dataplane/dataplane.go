@@ -81,6 +81,8 @@ type Sharer interface {
 	// Ours names the services that were put there by this weir or one
 	// before it. Put makes a service weir's, also one that stands as asked.
 	Ours() map[lvs.ServiceKey]bool
+	// Astray tells which settings are not as Tune set them last, and how.
+	Astray(ctx context.Context) ([]string, error)
 }
 
 // An Explainer runs a made-up packet through the real engine and tells what

@@ -26,6 +26,14 @@ type Status struct {
 	Down       int               `json:"down" doc:"real servers that are down"`
 	Fallbacks  int               `json:"fallbacks" doc:"services whose fallback stands in"`
 	Use        lvs.ConnectionUse `json:"connections"`
+	Drift      []Drift           `json:"drift,omitempty" doc:"what others have changed in a table that is not weir's alone"`
+}
+
+// A Drift is one way in which somebody else has changed the table.
+type Drift struct {
+	Service string   `json:"service,omitempty" doc:"in ipvsadm's notation; none: a setting"`
+	Kind    string   `json:"kind" enum:"foreign,missing,changed,setting" doc:"foreign: weir does not want it; missing: it is gone; changed: it stands otherwise; setting: a timeout or setting is not as weir set it"`
+	Lines   []string `json:"lines" doc:"of ipvsadm, that would put it right; of a foreign service, those that made it"`
 }
 
 // A ServiceSpec is what a virtual service is, in the words of ipvsadm.

@@ -34,6 +34,7 @@ type Plane struct {
 	mu      sync.Mutex // guards what follows
 	odd     string     // what of the table weir has no words for, as last told
 	pending map[lvs.Sysctl]int
+	tuning  *lvs.Tuning // as last set; nil: not yet
 	seen    picture
 }
 

@@ -29,7 +29,50 @@ func (p *Plane) Tune(ctx context.Context, t lvs.Tuning) error {
 	for _, s := range lvs.AllSysctls() {
 		errs = append(errs, p.tuneSetting(s, t.Sysctls[s]))
 	}
+	p.mu.Lock()
+	p.tuning = &t
+	p.mu.Unlock()
 	return errors.Join(errs...)
+}
+
+// Astray implements dataplane.Sharer. A setting the kernel moves by itself, as
+// it does between 1 and 2 in the defences, is as it was set.
+func (p *Plane) Astray(ctx context.Context) (out []string, err error) {
+	p.mu.Lock()
+	t := p.tuning
+	p.mu.Unlock()
+	if t == nil {
+		return nil, nil
+	}
+	have, err := p.kernel.timeouts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if want := t.Timeouts.Over(have); want != have {
+		out = append(out, fmt.Sprintf("--set %s, found %s", timeoutsText(want), timeoutsText(have)))
+	}
+	for _, s := range lvs.AllSysctls() {
+		have, err := p.space.read(s.Info().Name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return out, err
+		}
+		if want := t.Sysctls[s]; !sameSetting(s, have, strconv.Itoa(want)) {
+			out = append(out, fmt.Sprintf("net.ipv4.vs.%s = %d, found %s", s.Info().Name, want, have))
+		}
+	}
+	return out, nil
+}
+
+func sameSetting(s lvs.Sysctl, a, b string) bool {
+	switch s {
+	case lvs.DropEntry, lvs.DropPacket, lvs.SecureTCP:
+		automatic := func(v string) bool { return v == "1" || v == "2" }
+		return a == b || automatic(a) && automatic(b)
+	}
+	return a == b
 }
 
 func (p *Plane) tuneTimeouts(ctx context.Context, want lvs.Timeouts) error {
@@ -76,7 +119,7 @@ func (p *Plane) tuneSetting(s lvs.Sysctl, want int) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return p.absent(s, want)
 	}
-	if err != nil || have == strconv.Itoa(want) {
+	if err != nil || sameSetting(s, have, strconv.Itoa(want)) {
 		return err
 	}
 	if err := p.record.set(info.Name, have); err != nil {
