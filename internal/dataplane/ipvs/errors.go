@@ -21,7 +21,7 @@ type saying struct {
 
 // sayings are those that mean the same for every command.
 var sayings = map[syscall.Errno]saying{
-	syscall.EPERM:        {nil, "the kernel lets only a process with CAP_NET_ADMIN change IPVS; run weir as root, or with that capability"},
+	syscall.EPERM:        {nil, "the kernel speaks of IPVS only to a process with CAP_NET_ADMIN"},
 	syscall.ESRCH:        {lvs.ErrNoService, ""},
 	syscall.ENOMEM:       {dataplane.ErrFull, "the kernel has no memory for it"},
 	syscall.EINVAL:       {lvs.ErrInvalid, "the kernel does not take it"},

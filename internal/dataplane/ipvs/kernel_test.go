@@ -320,6 +320,53 @@ func TestKernelRefuses(t *testing.T) {
 	})
 }
 
+// TestKernelWantsCapability: without CAP_NET_ADMIN there is a sentence that
+// names it.
+func TestKernelWantsCapability(t *testing.T) {
+	kernelOr(t, func(t *testing.T) {
+		done := make(chan error, 1)
+		go func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends without its capability
+			done <- func() error {
+				head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+				var data [2]unix.CapUserData
+				if err := unix.Capget(&head, &data[0]); err != nil {
+					return err
+				}
+				data[0].Effective &^= 1 << unix.CAP_NET_ADMIN
+				if err := unix.Capset(&head, &data[0]); err != nil {
+					return err
+				}
+				_, err := Open(Options{Record: filepath.Join(t.TempDir(), "ipvs")}, discard)
+				return err
+			}()
+		}()
+		if err := <-done; !errors.Is(err, unix.EPERM) || !strings.Contains(fmt.Sprint(err), "CAP_NET_ADMIN") {
+			t.Errorf("without the capability: %v", err)
+		}
+	})
+}
+
+// TestLargeTable: how long it takes to make and to look at is told, not judged.
+func TestLargeTable(t *testing.T) {
+	kernelOr(t, func(t *testing.T) {
+		p := newKernel(t)
+		const services = 1000
+		begin := time.Now()
+		for i := range services {
+			s := webs(1, 2, 3)
+			s.Key.Addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i%200)}), uint16(1000+i))
+			put(t, p, s)
+		}
+		made := time.Now()
+		all, err := p.look(t.Context())
+		if err != nil || len(all) != services {
+			t.Errorf("%d services, %v", len(all), err)
+		}
+		t.Logf("%d services made in %v, looked at in %v", services, made.Sub(begin), time.Since(made))
+	})
+}
+
 // up sets an interface up, in the namespace of the thread.
 func up(name string) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
