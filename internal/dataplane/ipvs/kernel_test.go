@@ -191,10 +191,15 @@ func TestKernelSettings(t *testing.T) {
 		moved.Destinations[0], moved.Destinations[2] = moved.Destinations[2], moved.Destinations[0]
 		put(t, again, moved)
 		want("expire_nodest_conn", "1") // only suspended
+		want("lblc_expiration", "77")
+		again.pending[lvs.LblcExpiration] = 88 // as if its module had not been there
+		lblc := lvs.Service{Key: mail, Scheduler: lvs.LBLC}
+		put(t, again, lblc)
+		want("lblc_expiration", "88")
 		if err := again.Remove(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		want("sloppy_tcp", "1", "expire_nodest_conn", "0")
+		want("sloppy_tcp", "1", "expire_nodest_conn", "0", "lblc_expiration", "86400")
 		if got, err := again.kernel.timeouts(t.Context()); err != nil || got != lvs.DefaultTuning().Timeouts {
 			t.Errorf("timeouts %v, %v", got, err)
 		}
@@ -247,6 +252,11 @@ func TestConnectionsLive(t *testing.T) {
 				t.Fatalf("%s: heard %q, %v", when, answer, err)
 			}
 		}
+		tuning := lvs.DefaultTuning()
+		tuning.Sysctls[lvs.ExpireNodestConn] = 1 // a destination that is taken out loses its connections
+		if err := p.Tune(t.Context(), tuning); err != nil {
+			t.Fatal(err)
+		}
 		talks("at first")
 		var seen []lvs.Connection
 		for c, err := range p.Connections(t.Context(), lvs.ConnectionFilter{State: "established"}) {
@@ -262,6 +272,7 @@ func TestConnectionsLive(t *testing.T) {
 		with.Destinations = []lvs.Destination{spare, live}
 		put(t, p, with)
 		talks("beside another destination")
+		p.kernel = talk{hesitant{p.kernel.kernel}}
 		with.Scheduler, with.Destinations = lvs.RR, []lvs.Destination{live, spare} // live has to move
 		put(t, p, with)
 		talks("in another place")
@@ -272,6 +283,18 @@ func TestConnectionsLive(t *testing.T) {
 		talks("quiesced")
 		counted(t, p, local.Key, live.Addr)
 	})
+}
+
+// A hesitant kernel takes its time after a destination was taken out: the gap in
+// which it would forget the connections.
+type hesitant struct{ kernel }
+
+func (h hesitant) ask(ctx context.Context, cmd uint8, dump bool, attrs []byte) ([][]byte, error) {
+	out, err := h.kernel.ask(ctx, cmd, dump, attrs)
+	if cmd == cmdDelDest {
+		time.Sleep(300 * time.Millisecond)
+	}
+	return out, err
 }
 
 // counted waits until the kernel shows what it counted.

@@ -250,6 +250,23 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestAbsentSettings: those of lblc wait for its module, others are refused
+// unless they are as the kernel has them anyway.
+func TestAbsentSettings(t *testing.T) {
+	p, _ := newFake(t)
+	for _, s := range []lvs.Sysctl{lvs.LblcExpiration, lvs.SloppyTCP} {
+		if err := p.absent(s, s.Info().Default); err != nil || len(p.pending) > 0 {
+			t.Errorf("%s as by default: %v, %v", s.Info().Name, err, p.pending)
+		}
+	}
+	if err := p.absent(lvs.LblcExpiration, 7); err != nil || p.pending[lvs.LblcExpiration] != 7 {
+		t.Errorf("%v, %v", err, p.pending)
+	}
+	if err := p.absent(lvs.SloppyTCP, 1); !errors.Is(err, lvs.ErrUnsupported) {
+		t.Error(err)
+	}
+}
+
 func TestTimeouts(t *testing.T) {
 	p, f := newFake(t)
 	before := f.timeouts
