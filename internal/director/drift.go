@@ -76,6 +76,19 @@ func (m *mind) found() []lvs.Service {
 	return m.installed
 }
 
+// reloaded is the book as a reload would begin it: what others did to weir's
+// services would be put right.
+func (m *mind) reloaded(wish plan.Wish) []lvs.Service {
+	if m.share.with == nil {
+		return m.installed
+	}
+	ours := m.share.with.Ours()
+	return slices.DeleteFunc(slices.Clone(m.share.stood), func(r lvs.Service) bool {
+		_, wished := wish[r.Key]
+		return !wished && !ours[r.Key]
+	})
+}
+
 // takeWished takes what stands and is wished, but was not put there by weir,
 // into the book: it is compared with the wish instead of being made anew.
 func (m *mind) takeWished() {

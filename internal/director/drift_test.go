@@ -146,6 +146,10 @@ func TestDriftIsReported(t *testing.T) {
 		b.drift(lvs.DriftChanged)
 		// A reload puts right what is weir's, and leaves what is not.
 		b.theirs(foreign)
+		time.Sleep(lookEvery)
+		if would, err := b.d.Preview(t.Context(), cfg); err != nil || !slices.Equal(would, []string{"-e -t 192.0.2.1:80 -r 10.0.0.2:80 -m -w 1"}) {
+			t.Errorf("a reload would do %q, %v", would, err)
+		}
 		if err := <-b.d.Configure(cfg, "f"); err != nil {
 			t.Fatal(err)
 		}

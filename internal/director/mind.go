@@ -116,7 +116,8 @@ func (m *mind) preview(cfg config.Config) []string {
 	in.Config, in.Configured = cfg, true
 	in.Config.Services = wish.Services()
 	in.Orders = m.in.Orders.Within(wish)
-	in.Health = plan.Believe(in.Config, m.in.Health, m.installed)
+	have := m.reloaded(wish)
+	in.Health = plan.Believe(in.Config, m.in.Health, have)
 	in.Waiting = maps.Clone(m.in.Waiting)
 	if in.Waiting == nil {
 		in.Waiting = map[lvs.ServiceKey]bool{}
@@ -127,7 +128,7 @@ func (m *mind) preview(cfg config.Config) []string {
 		}
 	}
 	lines := []string{}
-	for _, s := range plan.Diff(m.installed, plan.Desired(in)) {
+	for _, s := range plan.Diff(have, plan.Desired(in)) {
 		lines = append(lines, s.Lines()...)
 	}
 	return lines

@@ -52,7 +52,7 @@ func TestKernelIPVS(t *testing.T) {
 	m := guest.Machine{Cache: "../../.cache/guest", Memory: 1024, CPUs: 2,
 		Files: []guest.File{{From: program, To: "/root/peers.test", Mode: 0o755}, {From: weir, To: "/root/weir", Mode: 0o755}}}
 	code, err := m.Run(ctx, "CI=true "+inGuest+"=1 ./peers.test -test.v -test.run '^TestKernelIPVS$'", &out)
-	if err != nil || code != 0 || !strings.Contains(out.String(), "--- PASS: TestKernelIPVS/down") {
+	if err != nil || code != 0 || !strings.Contains(out.String(), "--- PASS: TestKernelIPVS/adopts") {
 		t.Fatalf("exit code %d, %v\n%s", code, err, &out)
 	}
 	t.Log(out.String())
@@ -117,6 +117,7 @@ func playKernelIPVS(t *testing.T) {
 	s.scene("corrects", func(s *theatre) { s.corrects(c) })
 	s.scene("refuses", (*theatre).refuses)
 	s.scene("down", func(s *theatre) { s.down(c) })
+	s.scene("adopts", (*theatre).adopts)
 }
 
 func (s *theatre) scene(name string, play func(*theatre)) {
@@ -190,6 +191,7 @@ func (s *theatre) agrees() {
 }
 
 func (s *theatre) isKilled(c net.Conn) {
+	s.out(s.dir+"/weir", "ipvsadm", "-A", "-u", "10.90.1.100:99", "-s", "rr") // by hand, it stays too
 	before := s.out("ipvsadm", "-S", "-n")
 	since := s.since()
 	labtest.Must(s.T, s.weir.Process.Kill())
@@ -203,12 +205,13 @@ func (s *theatre) isKilled(c net.Conn) {
 		s.Errorf("a restart changed the table\n%s\n%s", before, after)
 	}
 	s.talks(c)
-	if text := s.said(); !strings.Contains(text, "changes=0") || !strings.Contains(text, "ours=5") {
+	if text := s.said(); !strings.Contains(text, "changes=0") || !strings.Contains(text, "ours=6") {
 		s.Errorf("the second weir did not find all as it should be:\n%s", text)
 	}
 	if after := s.since(); after != since {
 		s.Errorf("the table stands since %q, and %q before", after, since)
 	}
+	s.out(s.dir+"/weir", "ipvsadm", "-D", "-u", "10.90.1.100:99")
 	s.sameListings()
 }
 
@@ -293,11 +296,26 @@ func (s *theatre) down(c net.Conn) {
 	s.out(s.dir+"/weir", "down")
 	_ = s.weir.Wait()
 	s.isGone()
-	// And the same by a weir that no longer runs.
+}
+
+// adopts: a table the real ipvsadm made becomes what is configured, and its
+// connections go on; a weir that no longer runs leaves nothing but what others
+// made.
+func (s *theatre) adopts() {
+	s.out("ipvsadm", "-A", "-t", "10.90.1.100:80", "-s", "rr")
+	s.out("ipvsadm", "-a", "-t", "10.90.1.100:80", "-r", "10.90.2.12", "-m", "-w", "2")
+	c, err := s.Client.Dial(s.Context(), "tcp", "10.90.1.100:80")
+	labtest.Must(s.T, err)
+	defer c.Close()
+	s.talks(c)
 	s.start()
 	s.saved(kernelSaved + "-A -f 99 -s rr\n")
+	s.talks(c)
+	if out := s.out(s.dir+"/weir", "services"); !strings.Contains(out, "-f 99") {
+		s.Errorf("services:\n%s", out)
+	}
 	labtest.Must(s.T, s.weir.Process.Kill())
-	_ = s.weir.Wait()
+	_ = s.weir.Wait() // it was killed
 	s.out(s.dir+"/weir", "down")
 	s.isGone()
 }

@@ -175,7 +175,11 @@ func newFake(t *testing.T) (*Plane, *fake) {
 // reopen is the weir after the one before, which was killed.
 func reopen(t *testing.T, record string, f *fake) *Plane {
 	t.Helper()
-	p, err := open(Options{Record: record}, f, discard)
+	in, err := here()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := open(Options{Record: record}, in, f, discard)
 	if err != nil {
 		t.Fatal(err)
 	}

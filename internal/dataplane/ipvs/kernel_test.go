@@ -343,6 +343,26 @@ func TestKernelRefuses(t *testing.T) {
 	})
 }
 
+// TestKernelSocketIsRenewed: an answer that came too late is not taken for that
+// of the next command.
+func TestKernelSocketIsRenewed(t *testing.T) {
+	kernelOr(t, func(t *testing.T) {
+		p := newKernel(t)
+		put(t, p, webs(1))
+		s := p.kernel.kernel.(*socket)
+		s.patience = time.Nanosecond
+		if _, _, err := p.kernel.service(t.Context(), web); err == nil {
+			t.Error("the kernel answered in a nanosecond")
+		}
+		s.patience = patience
+		for range 3 {
+			if _, ok, err := p.kernel.service(t.Context(), web); !ok || err != nil {
+				t.Errorf("afterwards: %v, %v", ok, err)
+			}
+		}
+	})
+}
+
 // TestKernelWantsCapability: without CAP_NET_ADMIN there is a sentence that
 // names it.
 func TestKernelWantsCapability(t *testing.T) {

@@ -48,29 +48,29 @@ type Options struct {
 // Open goes to work on the IPVS of the network namespace the caller is in.
 // The table stays as it is.
 func Open(o Options, log *slog.Logger) (*Plane, error) {
-	k, err := dial()
+	in, err := here()
 	if err != nil {
 		return nil, err
 	}
-	p, err := open(o, k, log)
+	k, err := dial(in)
 	if err != nil {
-		return nil, errors.Join(err, k.close())
+		return nil, errors.Join(err, in.close())
+	}
+	p, err := open(o, in, k, log)
+	if err != nil {
+		return nil, errors.Join(err, k.close(), in.close())
 	}
 	return p, nil
 }
 
-func open(o Options, k kernel, log *slog.Logger) (*Plane, error) {
-	space, err := here()
-	if err != nil {
-		return nil, err
-	}
-	p := &Plane{log: log, kernel: talk{k}, space: space, pending: map[lvs.Sysctl]int{}}
+func open(o Options, in *space, k kernel, log *slog.Logger) (*Plane, error) {
+	p := &Plane{log: log, kernel: talk{k}, space: in, pending: map[lvs.Sysctl]int{}}
 	all, _, err := p.kernel.services(context.Background())
 	if err == nil {
-		p.record, err = openRecord(o.Record, space.id)
+		p.record, err = openRecord(o.Record, in.id)
 	}
 	if err != nil {
-		return nil, errors.Join(err, space.close())
+		return nil, err
 	}
 	if len(all) > 0 {
 		log.Info("table of the kernel's IPVS adopted", "services", len(all), "ours", len(p.record.services))

@@ -27,26 +27,38 @@ const patience = 30 * time.Second
 
 // A socket is the kernel of the network namespace it was opened in.
 type socket struct {
+	space    *space
+	patience time.Duration
+
 	mu     sync.Mutex
-	conn   *genetlink.Conn
+	conn   *genetlink.Conn // nil: to be opened
 	family uint16
 }
 
 // dial opens a socket and asks for the family.
-func dial() (*socket, error) {
-	c, err := genetlink.Dial(nil)
-	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket: %w", err)
+func dial(in *space) (*socket, error) {
+	s := &socket{space: in, patience: patience}
+	return s, s.open()
+}
+
+func (s *socket) open() error {
+	var c *genetlink.Conn
+	if err := s.space.in(func() (err error) {
+		c, err = genetlink.Dial(nil)
+		return err
+	}); err != nil {
+		return fmt.Errorf("open a netlink socket: %w", err)
 	}
 	f, err := c.GetFamily(familyName)
 	if err != nil {
 		_ = c.Close() // nothing was done with it
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, ErrNoIPVS
+			return ErrNoIPVS
 		}
-		return nil, fmt.Errorf("ask the kernel for IPVS: %w", err)
+		return fmt.Errorf("ask the kernel for IPVS: %w", err)
 	}
-	return &socket{conn: c, family: f.ID}, nil
+	s.conn, s.family = c, f.ID
+	return nil
 }
 
 func (s *socket) ask(ctx context.Context, cmd uint8, dump bool, attrs []byte) ([][]byte, error) {
@@ -55,13 +67,22 @@ func (s *socket) ask(ctx context.Context, cmd uint8, dump bool, attrs []byte) ([
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if s.conn == nil {
+		if err := s.open(); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.conn.SetDeadline(time.Now().Add(s.patience)); err != nil {
 		return nil, fmt.Errorf("the netlink socket: %w", err)
 	}
 	msgs, err := s.conn.Execute(genetlink.Message{Header: genetlink.Header{Command: cmd, Version: version}, Data: attrs},
 		s.family, flagsOf(cmd, dump))
 	if err != nil {
-		return nil, fmt.Errorf("%w", err)
+		if outOfStep(err) {
+			_ = s.conn.Close() // the next command gets a new one
+			s.conn = nil
+		}
+		return nil, err
 	}
 	out := make([][]byte, 0, len(msgs))
 	for _, m := range msgs {
@@ -82,7 +103,21 @@ func flagsOf(cmd uint8, dump bool) netlink.HeaderFlags {
 	return netlink.Request | netlink.Acknowledge
 }
 
-func (s *socket) close() error { return s.conn.Close() }
+// outOfStep tells whether answers to this command may still come, which the
+// next one would take for its own: it was not the kernel that refused.
+func outOfStep(err error) bool {
+	e := errno(err)
+	return e == 0 || e == syscall.ENOBUFS || e == syscall.EAGAIN
+}
+
+func (s *socket) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == nil {
+		return nil
+	}
+	return s.conn.Close()
+}
 
 // errno is the kernel's own word in err; zero if it said none.
 func errno(err error) syscall.Errno {
