@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mdlayher/genetlink"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-lb/weir/internal/dataplane"
@@ -350,11 +352,18 @@ func TestKernelSocketIsRenewed(t *testing.T) {
 		p := newKernel(t)
 		put(t, p, webs(1))
 		s := p.kernel.kernel.(*socket)
-		s.patience = time.Nanosecond
-		if _, _, err := p.kernel.service(t.Context(), web); err == nil {
-			t.Error("the kernel answered in a nanosecond")
+		b, err := encodeNamed(web)
+		if err != nil {
+			t.Fatal(err)
 		}
-		s.patience = patience
+		// A question whose answer nobody waited for.
+		if _, err := s.conn.Send(genetlink.Message{Header: genetlink.Header{Command: cmdGetService, Version: version}, Data: b},
+			s.family, netlink.Request); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := p.kernel.service(t.Context(), web); err == nil {
+			t.Error("another question's answer was taken")
+		}
 		for range 3 {
 			if _, ok, err := p.kernel.service(t.Context(), web); !ok || err != nil {
 				t.Errorf("afterwards: %v, %v", ok, err)

@@ -27,8 +27,7 @@ const patience = 30 * time.Second
 
 // A socket is the kernel of the network namespace it was opened in.
 type socket struct {
-	space    *space
-	patience time.Duration
+	space *space
 
 	mu     sync.Mutex
 	conn   *genetlink.Conn // nil: to be opened
@@ -37,7 +36,7 @@ type socket struct {
 
 // dial opens a socket and asks for the family.
 func dial(in *space) (*socket, error) {
-	s := &socket{space: in, patience: patience}
+	s := &socket{space: in}
 	return s, s.open()
 }
 
@@ -72,7 +71,7 @@ func (s *socket) ask(ctx context.Context, cmd uint8, dump bool, attrs []byte) ([
 			return nil, err
 		}
 	}
-	if err := s.conn.SetDeadline(time.Now().Add(s.patience)); err != nil {
+	if err := s.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, fmt.Errorf("the netlink socket: %w", err)
 	}
 	msgs, err := s.conn.Execute(genetlink.Message{Header: genetlink.Header{Command: cmd, Version: version}, Data: attrs},
