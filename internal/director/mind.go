@@ -337,7 +337,9 @@ func (m *mind) doAll(ctx context.Context, steps []plan.Step) error {
 		m.d.log.Debug("table changed", "service", s.Service.Key, "step", s)
 	}
 	m.installed = plan.After(m.installed, done)
-	m.share.stood = plan.After(m.share.stood, done)
+	if m.share.with != nil {
+		m.share.stood = plan.After(m.share.stood, done)
+	}
 	return errors.Join(errs...)
 }
 
