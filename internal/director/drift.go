@@ -138,9 +138,8 @@ func (m *mind) adopt(c lvs.Change) error {
 	if !stands {
 		return nil
 	}
-	found := m.share.stood[i]
-	alone := plan.Wish{}
-	if err := alone.Apply(lvs.Change{Kind: lvs.ReplaceTable, Table: []lvs.Service{found}}, m.file); err != nil {
+	alone, err := m.asWish(m.share.stood[i])
+	if err != nil {
 		return err
 	}
 	asFound := alone[k]
@@ -151,13 +150,40 @@ func (m *mind) adopt(c lvs.Change) error {
 	} else if err := alone.Apply(c, m.file); err != nil {
 		return err
 	}
-	m.wish[k] = asFound
+	m.takeOver(m.share.stood[i], asFound)
+	return nil
+}
+
+// adoptAll does so before a change of the whole table: to the one who asks for
+// that it is one table. What weir could not ask for by itself is left alone.
+func (m *mind) adoptAll() {
+	if m.share.with == nil {
+		return
+	}
+	for _, found := range m.share.stood {
+		if _, wished := m.wish[found.Key]; wished {
+			continue
+		}
+		if alone, err := m.asWish(found); err == nil {
+			m.takeOver(found, alone[found.Key])
+		}
+	}
+}
+
+// asWish is a service that was found, as it would have been asked for.
+func (m *mind) asWish(found lvs.Service) (plan.Wish, error) {
+	alone := plan.Wish{}
+	err := alone.Apply(lvs.Change{Kind: lvs.ReplaceTable, Table: []lvs.Service{found}}, m.file)
+	return alone, err
+}
+
+func (m *mind) takeOver(found lvs.Service, asFound config.Service) {
+	m.wish[found.Key] = asFound
 	m.takeIn(found)
 	for _, d := range found.Destinations {
-		m.putInService(k, d.Addr)
+		m.putInService(found.Key, d.Addr)
 	}
-	m.d.log.Info("service of somebody else taken over", "service", k.String())
-	return nil
+	m.d.log.Info("service of somebody else taken over", "service", found.Key.String())
 }
 
 // lookAround notices what others have changed.

@@ -267,5 +267,18 @@ func TestAHandReachesForeignServices(t *testing.T) {
 		b.drift()
 		b.good(at(lvs.DeleteService, lvs.Destination{}))
 		b.want(untouched)
+		// The whole table is everybody's, whoever clears it.
+		b.theirs(foreign)
+		time.Sleep(lookEvery)
+		c.setRefuse(true)
+		if errs := b.change(lvs.Change{Kind: lvs.ReplaceTable, Table: []lvs.Service{{Key: web, Scheduler: lvs.NQ}}}); errs[0] == nil {
+			t.Error("not refused")
+		}
+		c.setRefuse(false)
+		time.Sleep(time.Minute)
+		b.want(untouched + " 127.0.0.1:80=5")
+		b.good(lvs.Change{Kind: lvs.ClearTable})
+		b.want("")
+		b.drift()
 	})
 }

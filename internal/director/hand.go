@@ -238,6 +238,7 @@ func (m *mind) match(c lvs.Change) error {
 
 // replace changes the whole table at once.
 func (m *mind) replace(c lvs.Change) error {
+	m.adoptAll()
 	for k := range m.wish {
 		m.keep(k)
 	}
