@@ -287,7 +287,7 @@ func TestKernelWantsCapability(t *testing.T) {
 func TestLargeTable(t *testing.T) {
 	kernelOr(t, func(t *testing.T) {
 		p := newKernel(t)
-		const services = 1000
+		const services = 300
 		begin := time.Now()
 		for i := range services {
 			s := webs(1, 2, 3)
