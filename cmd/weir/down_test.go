@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -27,7 +28,7 @@ import (
 func TestDownTakesNeighboursAway(t *testing.T) {
 	for name, down := range map[string]func() error{
 		"asked by a running weir": system(cli.Env{}, cli.RunOptions{}, nil).remove,
-		"without one":             func() error { return removeLeft(t.Context()) },
+		"without one":             func() error { return removeLeft(t.Context(), filepath.Join(t.TempDir(), "weir.sock")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := labtest.New(t)

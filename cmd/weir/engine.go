@@ -7,11 +7,24 @@ import (
 	"io/fs"
 	"log/slog"
 
-	"github.com/weir-lb/weir/internal/api/client"
 	"github.com/weir-lb/weir/internal/config"
 	"github.com/weir-lb/weir/internal/dataplane/ebpf"
+	"github.com/weir-lb/weir/internal/dataplane/ipvs"
 	"github.com/weir-lb/weir/internal/netif"
 )
+
+// opener opens the data plane that is asked for.
+func opener(socket string) func(config.Engine, *slog.Logger) (plane, error) {
+	return func(e config.Engine, log *slog.Logger) (plane, error) {
+		if e.Dataplane == config.IPVS {
+			return openKernel(socket, log)
+		}
+		if err := noKernelTable(socket); err != nil {
+			return nil, err
+		}
+		return openEngine(e, log)
+	}
+}
 
 // openEngine loads the packet engine, or takes over the one that runs.
 func openEngine(e config.Engine, log *slog.Logger) (plane, error) {
@@ -37,11 +50,11 @@ func removeAll() error {
 }
 
 // removeLeft takes away what a weir that no longer runs has left standing.
-func removeLeft(context.Context) error {
+func removeLeft(ctx context.Context, socket string) error {
 	held, err := lock(lockName)
 	if err != nil {
 		return err
 	}
 	defer held.Close()
-	return errors.Join(removeAll(), forget(client.SocketPath()))
+	return errors.Join(removeAll(), privileged(ipvs.Remove(ctx, kernelTable(socket), slog.New(slog.DiscardHandler))), forget(socket))
 }

@@ -38,6 +38,9 @@ func read(m machinery) (config.Config, []byte, config.Problems, error) {
 func (m machinery) understand(text []byte) (config.Config, config.Problems) {
 	cfg, problems := all.Read(m.File, text, m.Format, m.env.Names)
 	cfg.Engine = m.Engine.Apply(cfg.Engine)
+	if problems.Err() == nil {
+		problems = append(problems, config.Unfit(cfg)...)
+	}
 	return cfg, problems
 }
 

@@ -20,7 +20,6 @@ import (
 	"github.com/weir-lb/weir/internal/dataplane"
 	"github.com/weir-lb/weir/internal/dialect/all"
 	"github.com/weir-lb/weir/internal/director"
-	"github.com/weir-lb/weir/internal/estimate"
 	"github.com/weir-lb/weir/internal/health"
 	"github.com/weir-lb/weir/internal/lvs"
 	"github.com/weir-lb/weir/internal/metrics"
@@ -53,8 +52,8 @@ type machinery struct {
 	notify  func(state string) // to the service manager
 	journal bool               // standard error is the journal
 	open    func(config.Engine, *slog.Logger) (plane, error)
-	remove  func() error // takes away what weir leaves standing when it only ends
-	watch   func(config.Engine, *slog.Logger) watcher
+	remove  func() error                              // takes away what weir leaves standing when it only ends
+	watch   func(config.Engine, *slog.Logger) watcher // nil if there is nothing to watch
 	// syslog finds the system log.
 	syslog func(syslog.Priority) (*syslog.Writer, error)
 }
@@ -62,8 +61,11 @@ type machinery struct {
 func system(env cli.Env, o cli.RunOptions, hangup <-chan os.Signal) machinery {
 	return machinery{RunOptions: o, env: env, lock: lockName, hangup: hangup, notify: notify,
 		syslog:  func(p syslog.Priority) (*syslog.Writer, error) { return syslog.New(p, "weir") },
-		journal: isJournal(os.Stderr, os.Getenv("JOURNAL_STREAM")), open: openEngine, remove: removeAll,
+		journal: isJournal(os.Stderr, os.Getenv("JOURNAL_STREAM")), open: opener(o.Socket), remove: removeAll,
 		watch: func(e config.Engine, log *slog.Logger) watcher {
+			if !watching(e) {
+				return nil
+			}
 			return netif.NewWatcher(log, netif.Options{Interfaces: e.Interfaces})
 		}}
 }
@@ -117,13 +119,17 @@ func runDaemon(ctx context.Context, m machinery) error {
 	// The director does not exist yet when its two informants are made.
 	var d *director.Director
 	monitor := health.NewMonitor(log.With("room", "health"), func(v lvs.Verdict) { d.Judge(v) })
-	network := m.watch(cfg.Engine, log.With("room", "netif"))
+	network := m.watch(cfg.Engine, log.With("room", "netif")) // nil: the data plane finds its own ways
 	journal := state.New(statePath(m.Socket), dp.Plane().Since)
-	d = director.New(director.Options{Plane: dp, Describe: dp.Plane, Monitor: monitor, Watcher: network,
-		Journal: journal, Remembered: remembered(journal, log), Log: log.With("room", "director")})
+	o := director.Options{Plane: dp, Describe: dp.Plane, Monitor: monitor,
+		Journal: journal, Remembered: remembered(journal, log), Log: log.With("room", "director")}
+	if network != nil {
+		o.Watcher = network
+	}
+	d = director.New(o)
 	keeper := guard.New(records)
 	r := newReloader(m, d, log, cfg, text, file)
-	counts := estimate.New(dp)
+	counts := counterOf(dp)
 	shown, err := metrics.Handler(metrics.Options{Snapshot: d.Snapshot, Totals: dp.Totals, Version: m.env.Version})
 	if err != nil {
 		return errors.Join(err, l.Close(), dp.Close())
@@ -149,7 +155,9 @@ func runDaemon(ctx context.Context, m machinery) error {
 	d.Configure(cfg, m.File)
 	g.Go(func() error { return d.Run(ctx) })
 	g.Go(func() error { return monitor.Run(ctx) })
-	g.Go(func() error { return network.Run(ctx, d.Reach) })
+	if network != nil {
+		g.Go(func() error { return network.Run(ctx, d.Reach) })
+	}
 	g.Go(func() error { return dp.Run(ctx) })
 	g.Go(func() error { return counts.Run(ctx) })
 	g.Go(func() error { return api.Serve(ctx, l, keeper.Socket(handler)) })
@@ -189,6 +197,10 @@ func (m machinery) leave(dp plane, log *slog.Logger, down bool, kept []lvs.Servi
 		return dp.Close()
 	}
 	forgotten := forget(m.Socket)
+	if s, ok := dp.(sharer); ok {
+		log.Info("weir ends and takes what it put in away", "kept", len(kept))
+		return errors.Join(s.Remove(context.Background(), kept), dp.Close(), forgotten) // the daemon's own context has ended
+	}
 	if len(kept) == 0 {
 		log.Info("weir ends and takes its table away")
 		return errors.Join(dp.Close(), m.remove(), forgotten)

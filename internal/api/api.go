@@ -176,6 +176,9 @@ func (h handlers) explain(ctx context.Context, q *client.ExplainQuery) (*body[lv
 		return nil, huma.Error422UnprocessableEntity(err.Error())
 	}
 	e, err := h.o.Explainer.Explain(ctx, probe)
+	if errors.Is(err, lvs.ErrUnsupported) {
+		return nil, huma.Error501NotImplemented(err.Error())
+	}
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(err.Error())
 	}

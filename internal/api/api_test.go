@@ -103,6 +103,55 @@ func options() Options {
 	return Options{Director: &fakeDirector{next: make(chan struct{})}, Observer: dp, Version: "1.2"}
 }
 
+// TestDrift: what others put into the table is told for what it is; the sorry
+// server is none of it.
+func TestDrift(t *testing.T) {
+	mark := lvs.ServiceKey{Mark: 7, Family: lvs.IPv4}
+	d := &driftingDirector{fakeDirector{next: make(chan struct{})}, []lvs.Drift{
+		{Service: web, Kind: lvs.DriftChanged, Lines: []string{"-d -t 192.0.2.1:80 -r 10.0.0.2:80"}},
+		{Service: mark, Kind: lvs.DriftForeign, Lines: []string{"-A -f 7 -s rr"}},
+		{Kind: lvs.DriftSetting, Lines: []string{"--set 1 2 3, found 4 5 6"}}}}
+	o := options()
+	o.Director = d
+	c, _ := serve(t, o)
+	s, err := c.Status(t.Context())
+	if err != nil || len(s.Drift) != 3 || s.Drift[0].Service != "-t 192.0.2.1:80" || s.Drift[1].Kind != "foreign" || s.Drift[2].Service != "" {
+		t.Errorf("%+v, %v", s.Drift, err)
+	}
+	all, err := c.Services(t.Context())
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	for at, want := range map[string]string{"127.0.0.1:80": "fallback", "10.0.0.1:80": "down", "10.0.0.2:80": "put there by somebody else", "10.0.0.9:0": "put there by somebody else"} {
+		found := false
+		for _, s := range all {
+			for _, d := range s.Destinations {
+				found = found || d.Installed && d.Destination == at && (d.Health == want || d.Why == want)
+			}
+		}
+		if !found {
+			t.Errorf("%s is not %s in %+v", at, want, all)
+		}
+	}
+}
+
+// A driftingDirector shows a table others have changed.
+type driftingDirector struct {
+	fakeDirector
+	drift []lvs.Drift
+}
+
+func (d *driftingDirector) Snapshot() *lvs.Snapshot {
+	s := d.fakeDirector.Snapshot()
+	s.Wanted = append([]lvs.Service(nil), s.Installed[0].Clone())
+	s.Installed[0].Destinations = append(s.Installed[0].Destinations, lvs.Destination{Addr: two, Weight: 1})
+	delete(s.Health[web], two)
+	s.Installed = append(s.Installed, lvs.Service{Key: lvs.ServiceKey{Mark: 7, Family: lvs.IPv4}, Scheduler: lvs.RR,
+		Destinations: []lvs.Destination{{Addr: netip.MustParseAddrPort("10.0.0.9:0"), Weight: 1}}})
+	s.Drift = d.drift
+	return s
+}
+
 func TestBadQuestions(t *testing.T) {
 	c, _ := serve(t, options())
 	for _, tt := range []struct {

@@ -15,6 +15,9 @@ func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
 		Config: s.Config, Applied: s.Applied, Problem: s.Problem, Plane: s.Plane.Name,
 		Interfaces: s.Plane.Modes, TableSince: s.Plane.Since, Services: len(s.Installed),
 		Fallbacks: len(s.Fallback), Use: t.Connections}
+	for _, d := range s.Drift {
+		out.Drift = append(out.Drift, client.Drift{Service: d.Name(), Kind: string(d.Kind), Lines: d.Lines})
+	}
 	if h.o.Refused != nil {
 		out.Refused = h.o.Refused()
 	}
@@ -43,6 +46,7 @@ func toService(s *lvs.Snapshot, v lvs.Service, t lvs.Totals) client.Service {
 	for _, d := range v.Destinations {
 		c.Destinations = append(c.Destinations, toDestination(d, s.Health[v.Key], counted.Destinations[d.Addr]))
 	}
+	ofOthers(s, v, c.Destinations)
 	c = leftOut(c, v, s.Health[v.Key], counted)
 	for i, d := range c.Destinations {
 		for at, o := range s.Orders[v.Key] {
@@ -52,6 +56,23 @@ func toService(s *lvs.Snapshot, v lvs.Service, t lvs.Totals) client.Service {
 		}
 	}
 	return c
+}
+
+// ofOthers marks the destinations somebody else put there: nobody watches
+// them, but they stand in for nothing.
+func ofOthers(s *lvs.Snapshot, v lvs.Service, ds []client.Destination) {
+	if !slices.ContainsFunc(s.Drift, func(d lvs.Drift) bool { return d.Service == v.Key && d.Kind != lvs.DriftSetting }) {
+		return
+	}
+	var wanted lvs.Service
+	if i := slices.IndexFunc(s.Wanted, func(w lvs.Service) bool { return w.Key == v.Key }); i >= 0 {
+		wanted = s.Wanted[i]
+	}
+	for i, d := range v.Destinations {
+		if _, ok := wanted.Destination(d.Addr); !ok {
+			ds[i].Health, ds[i].Why = "unchecked", "put there by somebody else"
+		}
+	}
 }
 
 func toOrder(o lvs.Order) *client.Order {

@@ -46,6 +46,7 @@ var arrows = map[string][]string{
 	"internal/netif/hook":              {"lvs"},
 	"internal/dataplane":               {"lvs"},
 	"internal/dataplane/ebpf":          {"dataplane", "sched", "netif/hook", "lvs"},
+	"internal/dataplane/ipvs":          {"dataplane", "lvs"},
 	"internal/director":                {"plan", "config", "dataplane", "lvs"},
 	"internal/state":                   {"plan"},       // it keeps plan's notes
 	"internal/netif/local":             {"realserver"}, // the facts of a host have their nouns there
@@ -89,6 +90,7 @@ var foreign = []struct {
 	allowed []string
 }{
 	{"github.com/cilium/ebpf", []string{"internal/dataplane/ebpf", "internal/realserver/decap", "internal/bench"}},
+	{"github.com/mdlayher/", []string{"internal/dataplane/ipvs"}},
 	{"github.com/vishvananda/", []string{"internal/netif", "internal/netif/hook", "internal/netif/local", "internal/lab"}},
 	{"github.com/danielgtaylor/huma", []string{"internal/api"}},
 	{"github.com/prometheus/", []string{"internal/metrics"}},

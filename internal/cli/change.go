@@ -121,7 +121,7 @@ configured to stay (cleanstop=no) are kept if weir runs and can be asked.`,
 			answer, err := c.weir().Down(ctx)
 			switch {
 			case errors.Is(err, client.ErrNotRunning):
-				if err := c.Remove(ctx); err != nil {
+				if err := c.Remove(ctx, c.at.socket); err != nil {
 					return err
 				}
 				answer.Kept = []string{}

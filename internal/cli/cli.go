@@ -47,8 +47,9 @@ type Env struct {
 	PortName func(port uint16, protocol string) string
 	// Run is the daemon.
 	Run func(context.Context, RunOptions) error
-	// Remove takes away what a weir that no longer runs has left standing.
-	Remove func(context.Context) error
+	// Remove takes away what a weir that no longer runs has left standing; the
+	// socket is where it listened.
+	Remove func(ctx context.Context, socket string) error
 	// Gone waits until no weir runs here any more.
 	Gone func(context.Context) error
 	// RealServer is this host as a real server; asking: it may ask the network
@@ -71,6 +72,7 @@ type RunOptions struct {
 // EngineOptions are said on the command line for files whose language has no
 // words for them; they win over the file. Zero values leave it what it says.
 type EngineOptions struct {
+	Dataplane   string // ebpf or ipvs
 	Mode        string // auto, xdp or tc
 	Interfaces  string // names, separated by commas
 	Connections int
@@ -78,6 +80,9 @@ type EngineOptions struct {
 
 // Apply puts them into a configuration.
 func (o EngineOptions) Apply(e config.Engine) config.Engine {
+	if o.Dataplane != "" {
+		e.Dataplane = config.Dataplane(o.Dataplane)
+	}
 	if o.Mode != "" {
 		e.Mode = config.Mode(o.Mode)
 	}
@@ -92,6 +97,11 @@ func (o EngineOptions) Apply(e config.Engine) config.Engine {
 
 // check refuses what no engine could be opened with.
 func (o EngineOptions) check() error {
+	switch config.Dataplane(o.Dataplane) {
+	case "", config.EBPF, config.IPVS:
+	default:
+		return fmt.Errorf("--dataplane %q: use ebpf or ipvs", o.Dataplane)
+	}
 	switch config.Mode(o.Mode) {
 	case "", config.ModeAuto, config.ModeXDP, config.ModeTC:
 	default:

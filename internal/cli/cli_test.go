@@ -203,7 +203,7 @@ TCP    203.0.113.7:4000  192.0.2.1:80  10.0.0.1:80  masq    ESTABLISHED     1:30
 func TestDown(t *testing.T) {
 	s := newShell(t)
 	var removed, waited int
-	s.env.Remove = func(context.Context) error { removed++; return nil }
+	s.env.Remove = func(context.Context, string) error { removed++; return nil }
 	s.env.Gone = func(context.Context) error { waited++; return nil }
 	if code, out, _ := s.run("down"); code != Good || removed != 1 || waited != 0 || out != "weir is down\n" {
 		t.Errorf("without a weir: %d %q, removed %d", code, out, removed)

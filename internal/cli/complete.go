@@ -13,12 +13,13 @@ import (
 // named, and the words of options that take one of a few.
 func completions(root *cobra.Command) {
 	words := map[string][]string{
-		"state":    lvs.StateNames(),
-		"protocol": {"tcp", "udp"},
-		"mode":     {"auto", "xdp", "tc"},
-		"format":   slices.Clone(all.Formats),
-		"to":       {"weir", "ipvsadm"},
-		"role":     lvs.Roles(),
+		"state":     lvs.StateNames(),
+		"protocol":  {"tcp", "udp"},
+		"mode":      {"auto", "xdp", "tc"},
+		"format":    slices.Clone(all.Formats),
+		"to":        {"weir", "ipvsadm"},
+		"role":      lvs.Roles(),
+		"dataplane": {"ebpf", "ipvs"},
 	}
 	for _, cmd := range below(root) {
 		if cmd.ValidArgsFunction == nil {

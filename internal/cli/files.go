@@ -49,6 +49,7 @@ again; a broken one changes nothing.`,
 	}
 	s.flags(cmd)
 	f := cmd.Flags()
+	f.StringVar(&e.Dataplane, "dataplane", "", "who forwards packets: ebpf or ipvs (wins over the file)")
 	f.StringVar(&e.Mode, "mode", "", "where packets meet the engine: auto, xdp or tc (wins over the file)")
 	f.StringVar(&e.Interfaces, "interfaces", "", "`names` of the interfaces to balance on, separated by commas (wins over the file)")
 	f.IntVar(&e.Connections, "connections", 0, "`entries` of the connection table, for each address family (wins over the file)")

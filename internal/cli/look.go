@@ -55,17 +55,35 @@ func (c *command) statusTable(s client.Status) error {
 	t.row("data plane", plane+", table since "+moment(s.TableSince))
 	t.row("services", fmt.Sprintf("%d, fallback standing in for %d", s.Services, s.Fallbacks))
 	t.row("real servers", fmt.Sprintf("%d up, %d down", s.Up, s.Down))
-	t.row("connections", fmt.Sprintf("%d of %d, %d half-open", s.Use.Used, s.Use.Size, s.Use.Half))
+	t.row("connections", use(s))
 	if len(s.Served) > 0 {
 		t.row("API", strings.Join(s.Served, ", "))
 	}
 	for _, w := range s.ServedWrong {
 		t.row("API", w)
 	}
+	for i, d := range s.Drift {
+		if i == maxDrift {
+			t.row("drift", fmt.Sprintf("and %d more: weir status --json", len(s.Drift)-i))
+			break
+		}
+		t.row("drift", lvs.DriftKind(d.Kind).Help()+": "+strings.Join(d.Lines, "; "))
+	}
 	if s.Problem != "" {
 		t.row("problem", s.Problem)
 	}
 	return t.print(c.Stdout)
+}
+
+// maxDrift is how many changes of others the status lists.
+const maxDrift = 10
+
+// use says how full the table of connections is, where it has an end.
+func use(s client.Status) string {
+	if s.Use.Size == 0 {
+		return strconv.Itoa(s.Use.Used)
+	}
+	return fmt.Sprintf("%d of %d, %d half-open", s.Use.Used, s.Use.Size, s.Use.Half)
 }
 
 func moment(t time.Time) string {
@@ -210,6 +228,9 @@ func (c *command) totals() *cobra.Command {
 			}
 			if c.json {
 				return c.printJSON(totals)
+			}
+			if len(totals.Verdicts) == 0 {
+				fmt.Fprintln(c.Stderr, "weir: the kernel's IPVS does not count what becomes of packets; weir services and weir proc ip_vs_stats tell what it counts")
 			}
 			t := &table{right: map[int]bool{1: true}}
 			t.row("VERDICT", "PACKETS", "FATE", "MEANING")

@@ -24,6 +24,7 @@ type Config struct {
 	Engine   Engine
 	Marks    []lvs.Rule // the first that fits counts
 	Services []Service
+	Drift    Drift // of a table that others change, too
 
 	// AutoReload watches the file and reloads when its content changes.
 	AutoReload bool
@@ -48,8 +49,9 @@ const (
 	ModeTC   Mode = "tc"
 )
 
-// An Engine configures the packet engine.
+// An Engine configures what forwards packets.
 type Engine struct {
+	Dataplane   Dataplane
 	Mode        Mode
 	Interfaces  []string // names; empty: every Ethernet-like interface that is up
 	Connections int      // entries of the connection table, for each address family
@@ -103,7 +105,8 @@ const (
 
 // Default is the configuration of an empty file.
 func Default() Config {
-	return Config{Engine: Engine{
+	return Config{Drift: ReportDrift, Engine: Engine{
+		Dataplane:   EBPF,
 		Mode:        ModeAuto,
 		Connections: 1000000,
 		HalfOpen:    65536,

@@ -170,6 +170,8 @@ var rootKeys = &object{name: "weir.yaml", help: "Configuration of weir.", keys: 
 	{name: "audit_file", form: formText, help: "absolute path of the file that tells who changed what over the API, a JSON object in each line; none: the log"},
 	{name: "api", form: formObject, of: apiKeys, help: apiKeys.help},
 	{name: "proc_files", form: formObject, of: procKeys, help: procKeys.help},
+	{name: "dataplane", form: formWord, def: "ebpf", words: []string{"ebpf", "ipvs"}, help: "who forwards packets: ebpf, weir's own engine; ipvs, the kernel's IPVS"},
+	{name: "drift", form: formWord, def: "report", words: []string{"report", "correct"}, help: "what to do when others change the table of the kernel's IPVS: report it, or also correct it"},
 	{name: "engine", form: formObject, of: engineKeys, help: engineKeys.help},
 	{name: "defaults", form: formObject, of: defaultsKeys, help: defaultsKeys.help},
 	{name: "marks", form: formList, of: markKeys, help: "which packets get which firewall mark; the first that fits counts"},

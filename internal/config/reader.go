@@ -26,6 +26,7 @@ type reader struct {
 	file     string
 	problems Problems
 	nodes    int
+	kernels  bool // the data plane is the kernel's IPVS
 }
 
 func (r *reader) place(n *yaml.Node) Place { return Place{File: r.file, Line: n.Line} }
@@ -125,6 +126,9 @@ func (f fields) add(name, value *yaml.Node) {
 	name = f.r.resolve(name)
 	if name.Kind != yaml.ScalarNode || f.of.key(name.Value) == nil {
 		if why := lvs.ForeignSysctls[name.Value]; why != "" && f.of == sysctlKeys {
+			if f.r.kernels {
+				why = fmt.Sprintf("set net.ipv4.vs.%s with sysctl(8), which weir leaves as it is", name.Value)
+			}
 			f.r.problems.Warnf(f.r.place(name), "vs: %s does nothing in weir: %s", name.Value, why)
 			return
 		}

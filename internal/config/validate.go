@@ -15,6 +15,7 @@ import (
 // persistence, what a check has no use for. Doing it twice is doing it once.
 func Validate(c *Config) Problems {
 	v := &validator{}
+	v.dataplane(c)
 	v.engine(&c.Engine)
 	if len(c.Marks) > MaxRules {
 		v.Errorf(Place{}, "%d rules give marks, one for each range of ports; at most %d are possible", len(c.Marks), MaxRules)

@@ -26,6 +26,12 @@ func Write(c Config) []byte {
 	}
 	root.child("api", apiNode(c.API))
 	root.child("proc_files", procNode(c.ProcFiles))
+	if c.Engine.Dataplane != EBPF {
+		root.word("dataplane", string(c.Engine.Dataplane))
+	}
+	if c.Drift != ReportDrift {
+		root.word("drift", string(c.Drift))
+	}
 	root.child("engine", engineNode(c.Engine))
 	marks := &yaml.Node{Kind: yaml.SequenceNode}
 	for _, r := range c.Marks {

@@ -71,7 +71,7 @@ func drawConfig(t *rapid.T) config.Config {
 		c.ProcFiles = config.ProcFiles{Directory: "/run/x y", Interval: drawTime(t, time.Second), Connections: rapid.Bool().Draw(t, "conns")}
 	}
 	if rapid.Bool().Draw(t, "engine") {
-		c.Engine = config.Engine{Mode: rapid.SampledFrom([]config.Mode{"auto", "xdp", "tc"}).Draw(t, "mode"),
+		c.Engine = config.Engine{Dataplane: config.EBPF, Mode: rapid.SampledFrom([]config.Mode{"auto", "xdp", "tc"}).Draw(t, "mode"),
 			Interfaces:  rapid.SampledFrom([][]string{nil, {"eth0"}, {"on", "7", "null"}}).Draw(t, "interfaces"),
 			Connections: rapid.IntRange(config.MinConnections, config.MaxConnections).Draw(t, "connections"),
 			HalfOpen:    rapid.IntRange(config.MinConnections, config.MaxConnections).Draw(t, "half"),
@@ -81,6 +81,12 @@ func drawConfig(t *rapid.T) config.Config {
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "marks") {
 		c.Marks = append(c.Marks, drawRule(t))
+	}
+	if rapid.Bool().Draw(t, "ipvs") {
+		e := config.Default().Engine
+		e.Dataplane, e.Sysctls, e.Timeouts = config.IPVS, c.Engine.Sysctls, c.Engine.Timeouts
+		c.Engine, c.Marks = e, nil
+		c.Drift = rapid.SampledFrom([]config.Drift{"report", "correct"}).Draw(t, "drift")
 	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "services") {
 		c.Services = append(c.Services, drawService(t, i))

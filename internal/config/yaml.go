@@ -35,6 +35,8 @@ type defaults struct {
 
 func (r *reader) root(n *yaml.Node, c *Config) {
 	f := r.object(n, rootKeys)
+	r.dataplane(f, c)
+	r.unfit(f)
 	f.bool("auto_reload", &c.AutoReload)
 	if f.text("log_file", &c.LogFile) {
 		if err := ValidLogFile(c.LogFile); err != nil {
@@ -73,6 +75,7 @@ func (r *reader) root(n *yaml.Node, c *Config) {
 }
 
 func (r *reader) engine(f fields, e *Engine) {
+	r.unfit(f)
 	readWord(f, "mode", &e.Mode)
 	for _, n := range f.texts("interfaces") {
 		if why := interfaceFault(n.Value, e.Interfaces); why != "" {

@@ -1,7 +1,7 @@
 // Package dataplane says what weir's director asks of the part that forwards
-// packets. It holds promises only: the bodies live in dataplane/ebpf (the real
-// one) and dataplane/memory (a model for tests), and every body passes the
-// conformance test in dataplane/dataplanetest.
+// packets. It holds promises only: the bodies live in dataplane/ebpf (weir's own
+// engine), dataplane/ipvs (the kernel's) and dataplane/memory (a model for
+// tests), and every body passes the conformance test in dataplane/dataplanetest.
 //
 // The room never knows why a table looks as it does: no health, no
 // configuration, no roles.
@@ -31,7 +31,8 @@ var (
 type Dataplane interface {
 	// Put installs s with all its destinations, or replaces what stands
 	// under s.Key. A packet sees the old service or the new one, never a
-	// mixture. Connections of destinations that stay are untouched. The
+	// mixture; dataplane/ipvs, whose kernel takes one destination at a time,
+	// adds before it takes away instead. Connections of destinations that stay are untouched. The
 	// connections of a destination that is gone are kept and their packets
 	// dropped until they time out or the destination comes back
 	// (IPVS with expire_nodest_conn=0). Changing the scheduler starts it
@@ -72,6 +73,16 @@ type Observer interface {
 
 	// Plane describes the body.
 	Plane() lvs.Plane
+}
+
+// A Sharer is a body whose table others may change, too. What stands there and
+// was not put there by weir is not weir's to take away.
+type Sharer interface {
+	// Ours names the services that were put there by this weir or one
+	// before it. Put makes a service weir's, also one that stands as asked.
+	Ours() map[lvs.ServiceKey]bool
+	// Astray tells which settings are not as Tune set them last, and how.
+	Astray(ctx context.Context) ([]string, error)
 }
 
 // An Explainer runs a made-up packet through the real engine and tells what

@@ -195,6 +195,9 @@ func (m *mind) make(c lvs.Change) error {
 	if c.WholeTable() {
 		return m.replace(c)
 	}
+	if err := m.adopt(c); err != nil {
+		return err
+	}
 	m.keep(k)
 	if c.Kind == lvs.OrderWeight || c.Kind == lvs.RevokeOrder {
 		return m.order(c)
@@ -222,7 +225,7 @@ func (m *mind) match(c lvs.Change) error {
 		return nil
 	}
 	if c.WholeTable() {
-		if lvs.TagOf(m.installed) != c.Match {
+		if lvs.TagOf(m.found()) != c.Match {
 			return fmt.Errorf("the table: %w", lvs.ErrChanged)
 		}
 		return nil
@@ -235,6 +238,7 @@ func (m *mind) match(c lvs.Change) error {
 
 // replace changes the whole table at once.
 func (m *mind) replace(c lvs.Change) error {
+	m.adoptAll()
 	for k := range m.wish {
 		m.keep(k)
 	}

@@ -56,7 +56,8 @@ type mind struct {
 	reached bool // the data plane has been told
 
 	installed []lvs.Service // what the data plane holds, by our own book
-	read      bool          // the book was opened with what is there
+	share     sharing
+	read      bool // the book was opened with what is there
 	wanted    []lvs.Service
 	fallback  map[lvs.ServiceKey]bool
 
@@ -72,6 +73,7 @@ type mind struct {
 
 func newMind(d *Director) *mind {
 	m := &mind{d: d, answers: map[lvs.ServiceKey]time.Time{}, fallback: map[lvs.ServiceKey]bool{}, wish: plan.Wish{}}
+	m.share.with, _ = d.o.Plane.(dataplane.Sharer)
 	if r := d.o.Remembered; r != nil {
 		m.said, m.wish, m.in.Orders, m.timeouts = r.File, r.Wish, r.Orders, r.Timeouts
 	}
@@ -88,6 +90,9 @@ func (m *mind) configure(cfg config.Config, from string, done chan error) {
 	m.from, m.changed, m.noted = from, true, false
 	m.waiters = append(m.waiters, done)
 	m.steps, m.backoff, m.retry = 0, 0, time.Time{}
+	if m.share.with != nil {
+		m.read, m.share.kept = false, false // what is weir's is put right
+	}
 }
 
 // reloadTimeouts takes what the configuration says now and did not say before.
@@ -111,7 +116,8 @@ func (m *mind) preview(cfg config.Config) []string {
 	in.Config, in.Configured = cfg, true
 	in.Config.Services = wish.Services()
 	in.Orders = m.in.Orders.Within(wish)
-	in.Health = plan.Believe(in.Config, m.in.Health, m.installed)
+	have := m.reloaded(wish)
+	in.Health = plan.Believe(in.Config, m.in.Health, have)
 	in.Waiting = maps.Clone(m.in.Waiting)
 	if in.Waiting == nil {
 		in.Waiting = map[lvs.ServiceKey]bool{}
@@ -122,7 +128,7 @@ func (m *mind) preview(cfg config.Config) []string {
 		}
 	}
 	lines := []string{}
-	for _, s := range plan.Diff(m.installed, plan.Desired(in)) {
+	for _, s := range plan.Diff(have, plan.Desired(in)) {
 		lines = append(lines, s.Lines()...)
 	}
 	return lines
@@ -143,6 +149,9 @@ func (m *mind) next(now time.Time) time.Duration {
 	if !m.retry.IsZero() && m.retry.Before(wake) {
 		wake = m.retry
 	}
+	if m.share.with != nil && m.in.Configured && m.share.lookAt.Before(wake) {
+		wake = m.share.lookAt
+	}
 	for _, at := range m.answers {
 		if at.Before(wake) {
 			wake = at
@@ -154,6 +163,7 @@ func (m *mind) next(now time.Time) time.Duration {
 // arrive brings the data plane to what should be, or as near as it lets us,
 // and comes back later for the rest.
 func (m *mind) arrive(ctx context.Context) {
+	m.lookAround(ctx, time.Now())
 	tried, err := m.obey(ctx)
 	if !tried {
 		err = m.try(ctx)
@@ -162,6 +172,7 @@ func (m *mind) arrive(ctx context.Context) {
 		return // told to stop halfway: no problem of the data plane
 	}
 	m.noteProblem(err)
+	m.noteDrift()
 	if err != nil {
 		m.answer(err)
 		return
@@ -180,12 +191,15 @@ func (m *mind) arrive(ctx context.Context) {
 func (m *mind) try(ctx context.Context) (err error) {
 	m.refused, m.blind, m.untuned = nil, nil, nil
 	if !m.read {
-		if m.installed, err = m.look(ctx); err != nil {
+		real, err := m.look(ctx)
+		if err != nil {
 			m.blind = fmt.Errorf("read the data plane: %w", err)
 			return m.blind
 		}
+		m.open(real)
 		m.read = true
 	}
+	m.takeWished()
 	if !m.handed {
 		m.handOut(time.Now())
 		m.handed = true
@@ -193,7 +207,7 @@ func (m *mind) try(ctx context.Context) (err error) {
 	m.patience(time.Now())
 	m.wanted = plan.Desired(m.in)
 	m.noteFallback()
-	return errors.Join(m.applyNetwork(ctx), m.applyTuning(ctx), m.applyTable(ctx))
+	return errors.Join(m.applyNetwork(ctx), m.applyTuning(ctx), m.claim(ctx), m.applyTable(ctx))
 }
 
 func (m *mind) look(ctx context.Context) (all []lvs.Service, err error) {
@@ -314,6 +328,7 @@ func (m *mind) doAll(ctx context.Context, steps []plan.Step) error {
 				m.refused = map[lvs.ServiceKey]error{}
 			}
 			m.refused[s.Service.Key] = err
+			m.suspect(s.Service.Key)
 			m.read = false
 			continue
 		}
@@ -322,6 +337,9 @@ func (m *mind) doAll(ctx context.Context, steps []plan.Step) error {
 		m.d.log.Debug("table changed", "service", s.Service.Key, "step", s)
 	}
 	m.installed = plan.After(m.installed, done)
+	if m.share.with != nil {
+		m.share.stood = plan.After(m.share.stood, done)
+	}
 	return errors.Join(errs...)
 }
 

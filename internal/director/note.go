@@ -113,7 +113,7 @@ func (m *mind) event(kind string, k lvs.ServiceKey, at netip.AddrPort, text stri
 
 func (m *mind) snapshot() *lvs.Snapshot {
 	s := &lvs.Snapshot{At: time.Now(), Configured: !m.applied.IsZero(), Config: m.from, Applied: m.applied,
-		Problem: m.problem, Wanted: m.wanted, Installed: m.installed, Health: m.in.Health,
+		Problem: m.problem, Wanted: m.wanted, Installed: m.found(), Drift: m.share.drift, Health: m.in.Health,
 		Fallback: m.fallback, Network: m.network, Orders: m.in.Orders, Timeouts: m.timeouts, ByHand: m.byHand}
 	m.own = false
 	if m.d.o.Describe != nil {

@@ -12,11 +12,12 @@ import (
 
 // standing is a service as the data plane holds it.
 func (m *mind) standing(k lvs.ServiceKey) (lvs.Service, bool) {
-	i, ok := slices.BinarySearchFunc(m.installed, k, func(s lvs.Service, k lvs.ServiceKey) int { return s.Key.Compare(k) })
+	all := m.found()
+	i, ok := slices.BinarySearchFunc(all, k, byKey)
 	if !ok {
 		return lvs.Service{}, false
 	}
-	return m.installed[i], true
+	return all[i], true
 }
 
 // listed tells whether a service is in the table at all.

@@ -11,7 +11,7 @@ import (
 
 // suite are the rooms whose tests touch the kernel, and therefore must pass on
 // the oldest one too.
-var suite = []string{"dataplane/ebpf", "netif", "lab", "netif/local", "realserver/decap", "realserver/host"}
+var suite = []string{"dataplane/ebpf", "dataplane/ipvs", "netif", "lab", "netif/local", "realserver/decap", "realserver/host"}
 
 // homely tests need a server with users and their ways, which the guest has not.
 const homely = "^TestVsftpd$"
@@ -36,7 +36,7 @@ func TestSuite(t *testing.T) {
 				{"../../docs/packet.md", "/src/docs/packet.md", 0o644},
 				{"../../docs/realserver.md", "/src/docs/realserver.md", 0o644},
 			}}
-			script := fmt.Sprintf("cd /src/internal/%s; CI=true ./room.test -test.v -test.short -test.skip '%s' %s", room, homely, os.Getenv("WEIR_GUEST_ARGS"))
+			script := fmt.Sprintf("cd /src/internal/%s; CI=true WEIR_GUEST=1 ./room.test -test.v -test.short -test.skip '%s' %s", room, homely, os.Getenv("WEIR_GUEST_ARGS"))
 			code, err := m.Run(ctx, script, &out)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, &out)

@@ -15,6 +15,8 @@ const (
 	// DirectRoute changes only the link-layer destination; the real server
 	// answers the client itself.
 	DirectRoute Forwarding = 3
+	// UnknownForwarding is the method of a connection where nobody can tell.
+	UnknownForwarding Forwarding = 255
 )
 
 // String is the word of ipvsadm's listing: Masq, Tunnel, Route.
@@ -26,6 +28,8 @@ func (f Forwarding) String() string {
 		return "Tunnel"
 	case DirectRoute:
 		return "Route"
+	case UnknownForwarding:
+		return "unknown"
 	}
 	return fmt.Sprintf("Forwarding(%d)", uint8(f))
 }

@@ -16,6 +16,7 @@ type Snapshot struct {
 
 	Wanted    []Service
 	Installed []Service
+	Drift     []Drift // what others have changed, if the table is not weir's alone
 	Health    map[ServiceKey]map[netip.AddrPort]Health
 	Fallback  map[ServiceKey]bool // the sorry server stands in
 	Orders    map[ServiceKey]map[netip.AddrPort]Order
@@ -46,7 +47,7 @@ type Plane struct {
 // An Event is one change worth telling people about.
 type Event struct {
 	At          time.Time `json:"at"`
-	Kind        string    `json:"kind"` // destination-down, destination-up, fallback-on, fallback-off, configuration, problem, …
+	Kind        string    `json:"kind"` // destination-down, destination-up, fallback-on, fallback-off, configuration, problem, drift, …
 	Service     string    `json:"service,omitempty"`
 	Destination string    `json:"destination,omitempty"`
 	Text        string    `json:"text"`

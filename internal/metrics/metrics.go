@@ -66,6 +66,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	e.gauge(services, float64(len(s.Installed)))
 	e.gauge(byHand, float64(len(s.ByHand)))
+	for kind, n := range drifted(s) {
+		e.gauge(drift, float64(n), string(kind))
+	}
 	e.health(s)
 	totals, err := c.o.Totals(context.Background())
 	e.gauge(readable, flag(err == nil))
@@ -78,9 +81,20 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for _, v := range totals.Verdicts {
 		e.counter(verdicts, v.Packets, v.Name, v.Fate)
 	}
-	e.gauge(tableSize, float64(totals.Connections.Size))
 	e.gauge(tableUsed, float64(totals.Connections.Used))
-	e.gauge(tableHalf, float64(totals.Connections.Half))
+	if totals.Connections.Size > 0 { // else the table has no end
+		e.gauge(tableSize, float64(totals.Connections.Size))
+		e.gauge(tableHalf, float64(totals.Connections.Half))
+	}
+}
+
+// drifted counts every kind of drift, so that none is missing while it is zero.
+func drifted(s *lvs.Snapshot) map[lvs.DriftKind]int {
+	n := map[lvs.DriftKind]int{lvs.DriftForeign: 0, lvs.DriftMissing: 0, lvs.DriftChanged: 0, lvs.DriftSetting: 0}
+	for _, d := range s.Drift {
+		n[d.Kind]++
+	}
+	return n
 }
 
 func flag(so bool) float64 {

@@ -21,6 +21,8 @@ var (
 	services   = name("services", "Virtual services in the table.")
 	byHand     = name("services_by_hand", "Services that are not as the configuration has them.")
 
+	drift = name("drift_services", "Services others have changed in the kernel's IPVS, or made or removed; settings too.", "kind")
+
 	serversUp   = name("real_servers_up", "Real servers that are up, each counted in every service.")
 	serversDown = name("real_servers_down", "Real servers that are down, by reason.", "reason")
 

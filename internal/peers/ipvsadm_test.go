@@ -36,7 +36,7 @@ func TestRealIpvsadm(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var out bytes.Buffer
-	if code, err := (guest.Machine{}).Run(ctx, typed("ipvsadm", lines), &out); err != nil || code != 0 {
+	if code, err := (guest.Machine{Cache: "../../.cache/guest"}).Run(ctx, typed("ipvsadm", lines), &out); err != nil || code != 0 {
 		t.Fatalf("%d, %v\n%s", code, err, out.String())
 	}
 	s := newSite(t)

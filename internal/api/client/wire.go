@@ -29,6 +29,14 @@ type Status struct {
 	Served     []string          `json:"served,omitempty" doc:"where the API is served over TCP"`
 	// ServedWrong is told where it is served and where it could not be.
 	ServedWrong []string `json:"served_wrong,omitempty" doc:"what is wrong with how it is served"`
+	Drift       []Drift  `json:"drift,omitempty" doc:"what others have changed in a table that is not weir's alone"`
+}
+
+// A Drift is one way in which somebody else has changed the table.
+type Drift struct {
+	Service string   `json:"service,omitempty" doc:"in ipvsadm's notation; none: a setting"`
+	Kind    string   `json:"kind" enum:"foreign,missing,changed,setting" doc:"foreign: weir does not want it; missing: it is gone; changed: it stands otherwise; setting: a timeout or setting is not as weir set it"`
+	Lines   []string `json:"lines" doc:"of ipvsadm, that would put it right; of a foreign service, those that made it"`
 }
 
 // A ServiceSpec is what a virtual service is, in the words of ipvsadm.

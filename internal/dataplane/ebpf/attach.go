@@ -114,6 +114,13 @@ func detachTC(h hanging, at ebpf.AttachType, side hook.Side) error {
 	return link.RawDetachProgram(link.RawDetachProgramOptions{Target: h.ifindex, Program: prog, Attach: at})
 }
 
+// Running tells whether an engine hangs on interfaces of this network
+// namespace.
+func Running() (bool, error) {
+	found, err := hangings()
+	return len(found) > 0, err
+}
+
 // Remove takes the whole engine away from this network namespace: packets go
 // on as if weir had never been there, connections are forgotten. It needs no
 // running weir.

@@ -231,7 +231,20 @@ func TestAdoption(t *testing.T) {
 		if got := s.get(c, "http://"+svc.Key.Addr.String()); got != before {
 			s.t.Errorf("after adoption: %q, want %q", got, before)
 		}
+		running := func() (is bool) {
+			labtest.Must(s.t, s.Director.Do(func() (err error) {
+				is, err = Running()
+				return err
+			}))
+			return is
+		}
+		if !running() {
+			s.t.Error("the engine does not count as running")
+		}
 		labtest.Must(s.t, s.Director.Do(Remove))
+		if running() {
+			s.t.Error("what was removed counts as running")
+		}
 		labtest.Must(s.t, s.Director.Do(func() error {
 			left, err := hangings()
 			if len(left) != 0 {
