@@ -6,7 +6,7 @@
  * the destination and one at the next hop, and everything known about them
  * fits into registers. That is done here, with nothing in the way.
  *
- * Whatever is not of this kind takes the long road: the packet is untouched
+ * What is no business of weir's ends here, too. Whatever else is not of this kind takes the long road: the packet is untouched
  * until it is certain that it goes the short one, and the long one would have
  * done the same to it. TestShortRoad compares the two. `weir explain` only
  * knows the long one.
@@ -234,11 +234,18 @@ static __always_inline bool plain_road(struct plain *p, bool v6, void *data, voi
 {
 	__u32 from, to;
 
-	if (!(v6 ? plain_ipv6(p, data, end) : plain_ipv4(p, data, end)) || p->ttl <= 1)
+	if (!(v6 ? plain_ipv6(p, data, end) : plain_ipv4(p, data, end)))
 		return false;
 	to = watch(&p->daddr);
 	from = watch(&p->saddr);
-	if (!((to | from) & WATCHED) || (to | from) & WIDE)
+	if (!(to | from)) {
+		/* What XDP passes meets the tc program, and is counted there. */
+		if (!xdp)
+			count_verdict(V_NOT_OURS);
+		*action = pass_action();
+		return true;
+	}
+	if ((to | from) & WIDE || p->ttl <= 1)
 		return false;
 	if (!plain_frame(p, v6, data, end) || !for_us(p->ctx) || martian(v6, &p->saddr))
 		return false;
@@ -259,11 +266,9 @@ static __noinline bool short_road(void *ctx, __be16 ethertype, int *action)
 	void *data = ctx_data(ctx), *end = ctx_end(ctx);
 	struct plain p = {.ctx = ctx, .data = data};
 
-	if (ethertype == bpf_htons(ETH_P_IP)) {
+	if (ethertype == bpf_htons(ETH_P_IP))
 		return plain_road(&p, false, data, end, action);
-	}
-	if (ethertype == bpf_htons(ETH_P_IPV6)) {
+	if (ethertype == bpf_htons(ETH_P_IPV6))
 		return plain_road(&p, true, data, end, action);
-	}
 	return false;
 }
