@@ -59,7 +59,7 @@ docs: build
 
 generate:
 	tools/debian-packages
-	go generate ./internal/dataplane/ebpf ./internal/realserver/decap
+	go generate ./internal/dataplane/ebpf ./internal/realserver/decap ./internal/bench
 
 bench:
 	go test -run '^$$' -bench . -benchtime 200x ./internal/dataplane/ebpf

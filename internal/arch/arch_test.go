@@ -62,14 +62,16 @@ var arrows = map[string][]string{
 	"internal/guest":                   nil,
 	"internal/conformance":             {"dataplane/ebpf", "guest", "lab", "lvs"},
 	"internal/peers":                   nil,
-	"internal/journey":                 {"lab"}, // it meets weir as a program
+	"internal/journey":                 {"lab"},                          // it meets weir as a program
+	"internal/bench":                   {"dataplane/ebpf", "lab", "lvs"}, // it measures weir, and ships in nothing
 	"internal/arch":                    nil,
+	"cmd/weir-bench":                   {"bench"},
 	"cmd/weir":                         {"*"},
 }
 
 // workshop are the rooms only tests enter, and who else may.
 var workshop = map[string][]string{
-	"lab":                     {"internal/demo", "internal/lab/labtest", "internal/conformance"},
+	"lab":                     {"internal/demo", "internal/lab/labtest", "internal/conformance", "internal/bench"},
 	"lab/labtest":             nil,
 	"dataplane/memory":        nil,
 	"dataplane/dataplanetest": nil,
@@ -82,14 +84,14 @@ var foreign = []struct {
 	prefix  string
 	allowed []string
 }{
-	{"github.com/cilium/ebpf", []string{"internal/dataplane/ebpf", "internal/realserver/decap"}},
+	{"github.com/cilium/ebpf", []string{"internal/dataplane/ebpf", "internal/realserver/decap", "internal/bench"}},
 	{"github.com/vishvananda/", []string{"internal/netif", "internal/netif/hook", "internal/netif/local", "internal/lab"}},
 	{"github.com/danielgtaylor/huma", []string{"internal/api"}},
 	{"github.com/prometheus/", []string{"internal/metrics"}},
-	{"github.com/spf13/cobra", []string{"internal/cli", "internal/demo", "cmd/weir"}},
+	{"github.com/spf13/cobra", []string{"internal/cli", "internal/demo", "cmd/weir", "cmd/weir-bench"}},
 	{"github.com/coreos/go-systemd", []string{"cmd/weir"}},
 	{"github.com/fsnotify/fsnotify", []string{"cmd/weir"}},
-	{"os/signal", []string{"cmd/weir"}},
+	{"os/signal", []string{"cmd/weir", "cmd/weir-bench"}},
 	{"testing", []string{"internal/lab/labtest", "internal/dataplane/dataplanetest"}},
 }
 
@@ -240,7 +242,7 @@ func TestPureRoomsTouchNothing(t *testing.T) {
 
 func TestOnlyTheDoorEndsTheProcess(t *testing.T) {
 	for _, f := range goFiles(t) {
-		if f.test || f.room == "cmd/weir" {
+		if f.test || f.room == "cmd/weir" || f.room == "cmd/weir-bench" {
 			continue
 		}
 		ast.Inspect(f.ast, func(n ast.Node) bool {

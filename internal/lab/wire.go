@@ -235,6 +235,17 @@ func (h *Host) Unroute(dst netip.Prefix) error {
 	return nil
 }
 
+// Neighbour makes a host's link-layer address known on an interface for good.
+func (h *Host) Neighbour(name string, a netip.Addr, mac net.HardwareAddr) error {
+	return h.each(name, func(l netlink.Link) error {
+		n := netlink.Neigh{LinkIndex: l.Attrs().Index, IP: a.AsSlice(), HardwareAddr: mac, State: unix.NUD_PERMANENT}
+		if err := h.link.NeighSet(&n); err != nil {
+			return fmt.Errorf("neighbour %s: %w", a, err)
+		}
+		return nil
+	})
+}
+
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

@@ -1,0 +1,81 @@
+package ebpf
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/cilium/ebpf"
+)
+
+// What a measurement needs to know of an engine from inside. Nothing that
+// forwards packets uses it.
+
+// Dissected is one door's program as it was loaded: what it is made of, and
+// every map it names, filled as they are.
+type Dissected struct {
+	Program *ebpf.ProgramSpec
+	Maps    map[string]*ebpf.Map
+}
+
+// Dissect lays a door open: the program for arriving packets of XDP, or of tc.
+func (p *Plane) Dissect(xdp bool) (Dissected, error) {
+	name, loaded := progIngress, p.engine.tc
+	if xdp {
+		name, loaded = progXDP, p.engine.xdp
+	}
+	if loaded == nil {
+		return Dissected{}, fmt.Errorf("%s is not loaded in mode %s", name, p.opts.Mode)
+	}
+	spec, err := loadEngine()
+	if err != nil {
+		return Dissected{}, fmt.Errorf("read the packet engine: %w", err)
+	}
+	return Dissected{spec.Programs[name], maps.Clone(loaded.Maps)}, nil
+}
+
+// Programs are all that were loaded, by name.
+func (p *Plane) Programs() map[string]*ebpf.Program {
+	all := maps.Clone(p.engine.tc.Programs)
+	if p.engine.xdp != nil {
+		maps.Copy(all, p.engine.xdp.Programs)
+	}
+	return all
+}
+
+// flowMaps are what packets write about their flows.
+var flowMaps = []string{"conns4", "conns6", "half4", "half6", "wides", "lives", "overloads", "uses"}
+
+// ForgetFlows empties the connection tables and what is counted of them, at
+// once. No packet may be on its way.
+func (p *Plane) ForgetFlows() error {
+	for _, name := range flowMaps {
+		m := p.engine.maps[name]
+		if m == nil {
+			return fmt.Errorf("forget flows: the engine has no map %s", name)
+		}
+		if err := zero(m); err != nil {
+			return fmt.Errorf("forget flows in %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func zero(m *ebpf.Map) error {
+	mem, err := m.Memory()
+	if err != nil {
+		empty := make([]byte, m.ValueSize())
+		for i := range m.MaxEntries() {
+			if err := m.Put(i, empty); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	nothing := make([]byte, 1<<20)
+	for at := int64(0); at < int64(mem.Size()); at += int64(len(nothing)) {
+		if _, err := mem.WriteAt(nothing[:min(int64(len(nothing)), int64(mem.Size())-at)], at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
