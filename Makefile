@@ -13,7 +13,7 @@ VERSION := $(shell git describe --tags --dirty 2>/dev/null || git describe --alw
 KERNEL := /(guest|conformance|peers|lab|netif|dataplane/ebpf|demo|journey|realserver/(decap|host))(/|$$)
 RESULTS := 2>&1 | awk -f tools/results.awk
 
-.PHONY: guest conformance build demo test test-root packages vet lint generated race kernel docs generate bench fuzz clean
+.PHONY: guest conformance build demo test test-root packages vet lint generated race kernel docs generate bench bench-quick fuzz clean
 
 build:
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o weir ./cmd/weir
@@ -61,8 +61,13 @@ generate:
 	tools/debian-packages
 	go generate ./internal/dataplane/ebpf ./internal/realserver/decap ./internal/bench
 
-bench:
-	go test -run '^$$' -bench . -benchtime 200x ./internal/dataplane/ebpf
+# Measures, prints, and writes docs/benchmarks.md with its plots. make bench
+# takes less than half an hour, the quick one less than three minutes. One row
+# while changing the packet engine: go run ./cmd/weir-bench packet --only '^gate' --door xdp
+bench bench-quick: build
+	tools/debian-packages bench
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o .cache/weir-bench ./cmd/weir-bench
+	.cache/weir-bench run $(if $(findstring quick,$@),--short) --write docs $(PARTS)
 
 fuzz:
 	go test ./internal/dataplane/ebpf -run TestFuzzPackets -fuzzpackets=10000000 -timeout 2h

@@ -15,7 +15,9 @@ const random = 0x9e3779b9
 
 // A Figure is what was measured of one thing.
 type Figure struct {
-	Median, Low, High float64
+	Median float64 `json:"median"`
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
 }
 
 // figure is the median and the range of some measurements.
