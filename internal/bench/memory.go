@@ -87,8 +87,8 @@ func (s *stage) filled(ctx context.Context, r row, flows uint32) error {
 
 // about allows for flows that had to go because a bucket was full.
 func (c counts) about(flows uint64) error {
-	if c.active > flows || c.active < flows-flows/1000 {
-		return fmt.Errorf("%w: %d flows are known, want %d", errOtherRoad, c.active, flows)
+	if got := c.active + c.inactive; got > flows || got < flows-flows/1000 {
+		return fmt.Errorf("%w: %d flows are known, want %d", errOtherRoad, got, flows)
 	}
 	return nil
 }

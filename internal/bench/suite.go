@@ -29,6 +29,7 @@ var parts = []struct {
 }{
 	{"packet", Suite.packets},
 	{"memory", Suite.memory},
+	{"control", Suite.control},
 }
 
 // Parts are the names of what can be measured.
@@ -86,4 +87,17 @@ func (s Suite) packets(ctx context.Context) ([]Series, error) {
 func (s Suite) memory(ctx context.Context) ([]Series, error) {
 	m, err := Memory(ctx, 1_000_000, s.Log)
 	return some(m), err
+}
+
+func (s Suite) control(ctx context.Context) ([]Series, error) {
+	services, connections := []int{1, 100, 1_000, 10_000}, []int{10_000, 100_000, 1_000_000, 10_000_000}
+	if s.Short {
+		services, connections = []int{10_000}, nil
+	}
+	all, err := Control(ctx, s.Weir, services, s.Short, s.Log)
+	if err != nil || s.Short {
+		return all, err
+	}
+	e, err := Expiry(ctx, connections, s.Log)
+	return append(all, e), err
 }
