@@ -36,7 +36,8 @@ func expiry(ctx context.Context, n int, log *slog.Logger, s *Series) error {
 		return err
 	}
 	defer st.close()
-	const watched, lifetime = 4 * time.Second, 20 * time.Second
+	const watched = 4 * time.Second
+	lifetime := 12*time.Second + time.Duration(n)*2*time.Microsecond // time to fill the table, and to watch it full
 	tuning := lvs.DefaultTuning()
 	tuning.Timeouts.UDP = lifetime
 	if err := st.plane.Tune(ctx, tuning); err != nil {

@@ -85,9 +85,13 @@ func (s *subject) open(r row, flows uint32) error {
 		_, err := s.one(run{frame: r.packet, first: evicted, flows: flows, times: 4 * uint32(usual.HalfOpen)})
 		return err
 	}
-	for first := uint32(0); first < flows; first += batch {
+	size := uint32(batch)
+	if len(r.opening) == 1 {
+		size <<= 8
+	}
+	for first := uint32(0); first < flows; first += size {
 		for _, f := range r.opening {
-			if _, err := s.one(run{frame: f, first: first, flows: flows, times: min(batch, flows-first)}); err != nil {
+			if _, err := s.one(run{frame: f, first: first, flows: flows, times: min(size, flows-first)}); err != nil {
 				return err
 			}
 		}
