@@ -39,11 +39,27 @@ func (s Series) numbers() bool {
 	return s.Axis != ""
 }
 
+// shown is what a plot shows of a value. Where a base is no part of it, columns
+// may have units of their own: then it is the ratio.
 func (s Series) shown(v Value) float64 {
-	if s.Net {
+	switch {
+	case s.Net:
 		return v.Clear()
+	case v.Base.Median != 0:
+		return v.Ratio()
 	}
 	return v.Median
+}
+
+// shownUnit says what a plot's numbers are.
+func (s Series) shownUnit() string {
+	switch {
+	case s.Net:
+		return s.Unit + " beyond " + s.Base
+	case s.Base != "":
+		return "ratio to " + s.Base
+	}
+	return s.Unit
 }
 
 // A canvas is a picture being drawn.
@@ -95,7 +111,7 @@ func (s Series) scales() (x, y scale) {
 
 func (s Series) lines() string {
 	var c canvas
-	c.begin(lineLow+50, s.Title+", "+s.Unit)
+	c.begin(lineLow+50, s.Title+", "+s.shownUnit())
 	x, y := s.scales()
 	for _, d := range y.decades() {
 		c.line(plotLeft, y.place(d), plotRight-20, y.place(d), "#dddddd")
@@ -137,7 +153,7 @@ func (s Series) bars() string {
 		most = max(most, s.shown(v))
 	}
 	columns := s.columns()
-	c.begin(60+len(s.Values)*high+len(s.rows())*10+18*len(columns), s.Title+", "+s.Unit)
+	c.begin(60+len(s.Values)*high+len(s.rows())*10+18*len(columns), s.Title+", "+s.shownUnit())
 	y := 40.0
 	for _, r := range s.rows() {
 		c.text(left-8, y+12, "end", r)

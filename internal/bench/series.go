@@ -63,16 +63,17 @@ func (s Series) at(row, column string) (Value, bool) {
 
 // cell says a value in a table.
 func (s Series) cell(v Value) string {
-	spread := fmt.Sprintf("± %.0f %%", 100*v.Spread())
+	spread := fmt.Sprintf(" ± %.0f %%", 100*v.Spread())
+	if v.Low == v.High {
+		spread = "" // tried once, or no matter of time
+	}
 	switch {
 	case s.Net:
-		return fmt.Sprintf("%s (%s %s, %.2f ×)", short(v.Clear()), short(v.Median), spread, v.Ratio())
+		return fmt.Sprintf("%s (%s%s, %.2f ×)", short(v.Clear()), short(v.Median), spread, v.Ratio())
 	case v.Base.Median != 0:
-		return fmt.Sprintf("%s %s, %.2f ×", short(v.Median), spread, v.Ratio())
-	case v.Low == v.High:
-		return short(v.Median)
+		return fmt.Sprintf("%s%s, %.2f ×", short(v.Median), spread, v.Ratio())
 	}
-	return fmt.Sprintf("%s %s", short(v.Median), spread)
+	return short(v.Median) + spread
 }
 
 // head says what a cell holds.

@@ -31,6 +31,7 @@ var parts = []struct {
 	{"memory", Suite.memory},
 	{"control", Suite.control},
 	{"expiry", Suite.expiry},
+	{"rivals", Suite.rivals},
 }
 
 // Parts are the names of what can be measured.
@@ -104,4 +105,11 @@ func (s Suite) expiry(ctx context.Context) ([]Series, error) {
 	}
 	e, err := Expiry(ctx, []int{10_000, 100_000, 1_000_000, 10_000_000}, s.Log)
 	return some(e), err
+}
+
+func (s Suite) rivals(ctx context.Context) ([]Series, error) {
+	if s.Short {
+		return Rivals(ctx, s.Weir, 1, time.Second, s.Only)
+	}
+	return Rivals(ctx, s.Weir, 5, 2*time.Second, s.Only)
 }
