@@ -21,7 +21,7 @@ func command() *cobra.Command {
 		Use: "weir-bench", Short: "Measure weir on this machine", Version: version,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(run())
+	root.AddCommand(run(), duel())
 	for _, p := range bench.Parts() {
 		root.AddCommand(part(p))
 	}
@@ -41,6 +41,7 @@ func (c *chosen) flags(cmd *cobra.Command) {
 	f.StringVar(&c.only, "only", "", "only what matches this expression")
 	f.StringVar(&c.door, "door", "", "packets through xdp or tc; empty: both")
 	f.UintSliceVar(&c.flows, "flows", nil, "packets with so many known flows")
+	f.StringSliceVar(&c.suite.Guest, "guest-args", nil, "more words for the comparison in the guest")
 	f.StringVar(&c.suite.Weir, "weir", "./weir", "the weir to measure where it runs as a program")
 }
 

@@ -62,8 +62,8 @@ var arrows = map[string][]string{
 	"internal/guest":                   nil,
 	"internal/conformance":             {"dataplane/ebpf", "guest", "lab", "lvs"},
 	"internal/peers":                   nil,
-	"internal/journey":                 {"lab"},                                        // it meets weir as a program
-	"internal/bench":                   {"dataplane/ebpf", "api/client", "lab", "lvs"}, // it measures weir, and ships in nothing
+	"internal/journey":                 {"lab"},                                                 // it meets weir as a program
+	"internal/bench":                   {"dataplane/ebpf", "api/client", "guest", "lab", "lvs"}, // it measures weir, and ships in nothing
 	"internal/arch":                    nil,
 	"cmd/weir-bench":                   {"bench"},
 	"cmd/weir":                         {"*"},
@@ -75,7 +75,7 @@ var workshop = map[string][]string{
 	"lab/labtest":             nil,
 	"dataplane/memory":        nil,
 	"dataplane/dataplanetest": nil,
-	"guest":                   {"internal/conformance"},
+	"guest":                   {"internal/conformance", "internal/bench"},
 	"conformance":             nil,
 }
 

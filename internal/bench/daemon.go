@@ -46,7 +46,7 @@ func newDaemon(h *lab.Host, exe string) (*daemon, error) {
 }
 
 // start runs weir with a configuration, and does not wait for it.
-func (d *daemon) start(config string) error {
+func (d *daemon) start(config string, args ...string) error {
 	file := filepath.Join(d.dir, "weir.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return err
@@ -56,7 +56,7 @@ func (d *daemon) start(config string) error {
 		return err
 	}
 	defer log.Close()
-	d.cmd = d.host.Command(context.Background(), d.exe, "run", "-c", file)
+	d.cmd = d.host.Command(context.Background(), d.exe, append([]string{"run", "-c", file}, args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	if err := d.cmd.Start(); err != nil {
 		return err

@@ -18,6 +18,7 @@ type Suite struct {
 	Doors []bool
 	Flows []uint32 // nil: as many as fit
 	Weir  string   // the program
+	Guest []string // more words for the duel in the guest
 	Out   io.Writer
 	Log   *slog.Logger
 }
@@ -32,6 +33,7 @@ var parts = []struct {
 	{"control", Suite.control},
 	{"expiry", Suite.expiry},
 	{"rivals", Suite.rivals},
+	{"guest", Suite.guest},
 }
 
 // Parts are the names of what can be measured.
@@ -112,4 +114,12 @@ func (s Suite) rivals(ctx context.Context) ([]Series, error) {
 		return Rivals(ctx, s.Weir, 1, time.Second, s.Only)
 	}
 	return Rivals(ctx, s.Weir, 5, 2*time.Second, s.Only)
+}
+
+func (s Suite) guest(ctx context.Context) ([]Series, error) {
+	if s.Short {
+		return nil, nil // the guest alone takes longer
+	}
+	g, err := Guest(ctx, s.Weir, s.Guest, s.Out)
+	return some(g), err
 }
