@@ -21,7 +21,7 @@ func command() *cobra.Command {
 		Use: "weir-bench", Short: "Measure weir on this machine", Version: version,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(run(), duel())
+	root.AddCommand(run(), check(), counters(), duel())
 	for _, p := range bench.Parts() {
 		root.AddCommand(part(p))
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/weir-lb/weir/internal/lvs"
@@ -16,26 +17,43 @@ import (
 // A duelist is who balances on a field.
 type duelist struct {
 	name  string
-	set   func(ctx context.Context, f *field, rules string) (known func(port uint16) (uint64, error), leave func() error, err error)
+	set   func(ctx context.Context, d *duelist, rules string) error
 	bare  bool // knows no flows
 	field *field
 	known func(port uint16) (uint64, error)
-	leave func() error
+	weir  *daemon
+}
+
+// turn lets the duelist's own processes run for as long as fn does. Those of
+// the others, which share the processor, stand still meanwhile.
+func (d *duelist) turn(fn func() error) error {
+	if d.weir == nil {
+		return fn()
+	}
+	if err := d.weir.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	return errors.Join(fn(), d.weir.cmd.Process.Signal(syscall.SIGSTOP))
+}
+
+func (d *duelist) leave(ctx context.Context) error {
+	var err error
+	if d.weir != nil {
+		_ = d.weir.cmd.Process.Signal(syscall.SIGCONT) // it may have ended
+		err = d.weir.close(ctx)
+	}
+	return errors.Join(err, d.field.close())
 }
 
 func duelists(exe string) []*duelist {
-	weir := func(mode string) func(context.Context, *field, string) (func(uint16) (uint64, error), func() error, error) {
-		return func(ctx context.Context, f *field, rules string) (func(uint16) (uint64, error), func() error, error) {
-			return duelWeir(ctx, f, rules, exe, mode)
-		}
+	weir := func(mode string) func(context.Context, *duelist, string) error {
+		return func(ctx context.Context, d *duelist, rules string) error { return d.balance(ctx, rules, exe, mode) }
 	}
 	return []*duelist{
-		{name: "ip_vs", set: duelIPVS},
+		{name: "ip_vs", set: func(ctx context.Context, d *duelist, rules string) error { return d.ipvs(ctx, rules) }},
 		{name: "weir, XDP", set: weir("xdp")},
 		{name: "weir, tc", set: weir("tc")},
-		{name: "bare redirect, XDP", bare: true, set: func(_ context.Context, f *field, _ string) (func(uint16) (uint64, error), func() error, error) {
-			return nil, func() error { return nil }, f.bare()
-		}},
+		{name: "bare redirect, XDP", bare: true, set: func(_ context.Context, d *duelist, _ string) error { return d.field.bare() }},
 	}
 }
 
@@ -44,15 +62,16 @@ type bout struct {
 	name    string
 	service lvs.Service
 	anew    bool
+	most    uint32 // flows: all services share one table, made for a million
 }
 
 func bouts() (all []bout) {
 	for i, b := range []bout{
-		{"gate", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false), false},
-		{"masq", service(lvs.TCP, lvs.WLC, lvs.Masquerade, 3, false), false},
-		{"ipip", service(lvs.TCP, lvs.WLC, lvs.Tunnel, 3, false), false},
-		{"new connections, wlc, 3 destinations", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false), true},
-		{"new connections, wlc, 1000 destinations", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 1000, false), true},
+		{"gate", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false), false, 1_000_000},
+		{"masq", service(lvs.TCP, lvs.WLC, lvs.Masquerade, 3, false), false, 300_000},
+		{"ipip", service(lvs.TCP, lvs.WLC, lvs.Tunnel, 3, false), false, 300_000},
+		{"new connections, wlc, 3 destinations", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false), true, 0},
+		{"new connections, wlc, 1000 destinations", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 1000, false), true, 0},
 	} {
 		port := uint16(80 + i)
 		b.service.Key.Addr = netip.AddrPortFrom(vip4, port)
@@ -79,20 +98,21 @@ func rules(all []bout) string {
 	return b.String()
 }
 
-func duelIPVS(ctx context.Context, f *field, rules string) (func(uint16) (uint64, error), func() error, error) {
-	cmd := f.director.Command(ctx, "ipvsadm", "-R")
+func (d *duelist) ipvs(ctx context.Context, rules string) error {
+	director := d.field.director
+	cmd := director.Command(ctx, "ipvsadm", "-R")
 	cmd.Stdin = strings.NewReader(rules)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, nil, fmt.Errorf("ipvsadm -R: %w: %s", err, out)
+		return fmt.Errorf("ipvsadm -R: %w: %s", err, out)
 	}
-	known := func(port uint16) (uint64, error) {
-		out, err := f.director.Command(ctx, "ipvsadm", "-Ln", "-t", fmt.Sprintf("%s:%d", vip4, port)).CombinedOutput()
+	d.known = func(port uint16) (uint64, error) {
+		out, err := director.Command(ctx, "ipvsadm", "-Ln", "-t", fmt.Sprintf("%s:%d", vip4, port)).CombinedOutput()
 		if err != nil {
 			return 0, fmt.Errorf("ipvsadm -L: %w: %s", err, out)
 		}
 		return activeIn(string(out))
 	}
-	return known, func() error { return nil }, nil
+	return nil
 }
 
 // activeIn adds up the active connections of one of ipvsadm's listings.
@@ -111,18 +131,16 @@ func activeIn(listing string) (n uint64, err error) {
 	return n, nil
 }
 
-func duelWeir(ctx context.Context, f *field, rules, exe, mode string) (func(uint16) (uint64, error), func() error, error) {
-	d, err := newDaemon(f.director, exe)
-	if err != nil {
-		return nil, nil, err
+// balance starts a weir with the rules, and has it stand still when it is ready.
+func (d *duelist) balance(ctx context.Context, rules, exe, mode string) (err error) {
+	if d.weir, err = newDaemon(d.field.director, exe); err != nil {
+		return err
 	}
-	leave := func() error { return d.close(ctx) }
-	if err := d.start(rules, "--format", "ipvsadm", "--mode", mode, "--connections", "3000000"); err != nil {
-		return nil, leave, err
+	if err := d.weir.start(rules, "--format", "ipvsadm", "--mode", mode); err != nil {
+		return err
 	}
-	known := func(port uint16) (uint64, error) {
-		all, err := d.ask.ServicesMatching(ctx, lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.AddrPortFrom(vip4, port)})
-		var n uint64
+	d.known = func(port uint16) (n uint64, err error) {
+		all, err := d.weir.ask.ServicesMatching(ctx, lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.AddrPortFrom(vip4, port)})
 		for _, s := range all {
 			for _, x := range s.Destinations {
 				n += uint64(x.Active)
@@ -130,7 +148,7 @@ func duelWeir(ctx context.Context, f *field, rules, exe, mode string) (func(uint
 		}
 		return n, err
 	}
-	return known, leave, d.await(ctx, "weir's table", 5*time.Minute, d.ready(ctx, len(bouts())))
+	return d.turn(func() error { return d.weir.await(ctx, "weir's table", 5*time.Minute, d.weir.ready(ctx, len(bouts()))) })
 }
 
 // DuelOptions say how long duels last.
@@ -139,6 +157,7 @@ type DuelOptions struct {
 	Flows  []uint32
 	Rounds int
 	Times  uint32
+	First  bool                   // the kernel's receiving goes before everybody else
 	Only   func(name string) bool // of the duelists; nil: all
 	Out    io.Writer
 }
@@ -147,10 +166,15 @@ type DuelOptions struct {
 // and by the kernel's IPVS.
 func Duel(ctx context.Context, o DuelOptions) (s Series, err error) {
 	s = Series{Name: "ipvs", Title: "Against the kernel's IPVS", Unit: "packets/s, through to the sink", Base: "ip_vs"}
+	if o.First {
+		if err := receiveFirst(); err != nil {
+			return s, err
+		}
+	}
 	var all []*duelist
 	defer func() {
 		for _, d := range all {
-			err = errors.Join(err, d.leave(), d.field.close())
+			err = errors.Join(err, d.leave(ctx))
 		}
 	}()
 	for _, d := range duelists(o.Weir) {
@@ -160,16 +184,10 @@ func Duel(ctx context.Context, o DuelOptions) (s Series, err error) {
 		if d.field, err = newField(); err != nil {
 			return s, err
 		}
-		d.leave = func() error { return nil }
 		all = append(all, d)
-		known, leave, err := d.set(ctx, d.field, rules(bouts()))
-		if leave != nil {
-			d.leave = leave
-		}
-		if err != nil {
+		if err := d.set(ctx, d, rules(bouts())); err != nil {
 			return s, fmt.Errorf("%s: %w", d.name, err)
 		}
-		d.known = known
 		fmt.Fprintln(o.Out, d.name, "is ready")
 	}
 	for _, b := range bouts() {
@@ -188,9 +206,10 @@ func (o DuelOptions) bout(ctx context.Context, b bout, all []*duelist, s *Series
 	open := make([]uint32, len(all))
 	next := uint32(0)
 	for _, flows := range sizes {
+		flows = min(flows, b.most)
 		got := make([][]float64, len(all))
 		for i, d := range all {
-			if err := d.open(ctx, b, &open[i], flows); err != nil {
+			if err := d.turn(func() error { return d.open(ctx, b, &open[i], flows) }); err != nil {
 				return fmt.Errorf("%s: %w", d.name, err)
 			}
 		}
@@ -201,11 +220,14 @@ func (o DuelOptions) bout(ctx context.Context, b bout, all []*duelist, s *Series
 				next += r.times
 			}
 			for i, d := range all {
-				rate, err := d.rate(ctx, r)
+				err := d.turn(func() error {
+					rate, err := d.rate(ctx, r)
+					got[i] = append(got[i], rate)
+					return err
+				})
 				if err != nil {
 					return fmt.Errorf("%s: %w", d.name, err)
 				}
-				got[i] = append(got[i], rate)
 			}
 		}
 		row := b.name

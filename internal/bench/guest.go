@@ -36,11 +36,11 @@ func Guest(ctx context.Context, weir string, args []string, out io.Writer) (s Se
 		{From: weir, To: "/root/weir", Mode: 0o755}, {From: self, To: "/root/weir-bench", Mode: 0o755},
 	}}
 	var said bytes.Buffer
-	// Conntrack would be the stack's, not ip_vs's; ip_vs gets the largest table there is.
+	// ip_vs gets the largest table there is.
 	const script = `mount -t bpf bpf /sys/fs/bpf
-for m in $(lsmod | busybox awk '/^ip_vs_/ {print $1}'); do rmmod $m; done
+for m in $(lsmod | awk '/^ip_vs_/ {print $1}'); do rmmod $m; done
 rmmod ip_vs && insmod $(find /lib/modules -name 'ip_vs.ko*') conn_tab_bits=20 && insmod $(find /lib/modules -name 'ip_vs_wlc.ko*') || exit 1
-./weir-bench duel --weir ./weir %s
+./weir-bench duel --receive-first --weir ./weir %s
 `
 	code, err := m.Run(ctx, fmt.Sprintf(script, strings.Join(args, " ")), io.MultiWriter(&said, out))
 	if err != nil {

@@ -187,12 +187,15 @@ func (t trial) fitting(o PacketOptions) uint32 {
 // once lets a program have a run's packets. An sk_buff that was wrapped cannot
 // be wrapped again, so each such packet is a run of its own.
 func (t trial) once(p *subject, r run) (float64, error) {
-	if t.head && !t.xdp {
-		r.times = max(r.times/100, 1000)
+	if t.head && !t.xdp && r.times > 1 {
+		r.times = fewer(r.times)
 		return p.apart(r)
 	}
 	return p.one(r)
 }
+
+// fewer packets are enough where each is a run.
+func fewer(times uint32) uint32 { return max(times/100, 1000) }
 
 // checked is a run in which every packet must have taken its road.
 func (s *stage) checked(ctx context.Context, t trial, r run, flows uint32) (float64, error) {
@@ -209,8 +212,8 @@ func (s *stage) checked(ctx context.Context, t trial, r run, flows uint32) (floa
 		return 0, err
 	}
 	packets := uint64(r.times)
-	if t.head && !t.xdp {
-		packets = uint64(max(r.times/100, 1000))
+	if t.head && !t.xdp && r.times > 1 {
+		packets = uint64(fewer(r.times))
 	}
 	switch {
 	case t.evict:
