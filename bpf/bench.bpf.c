@@ -142,6 +142,51 @@ int bench_tc(struct __sk_buff *skb)
 	return under_test(skb);
 }
 
+/*
+ * The generator, for the test-run facility's mode that sends the frames: where
+ * they go is a wire to the director. The kernel gives the same pages again and
+ * again, changed as they came back.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} wire SEC(".maps");
+
+SEC("xdp")
+int generate(struct xdp_md *ctx)
+{
+	if (!restore((void *)(long)ctx->data, (void *)(long)ctx->data_end))
+		return XDP_ABORTED;
+	return bpf_redirect_map(&wire, 0, 0);
+}
+
+/* The sink, at the other end: counts and drops. */
+volatile __u64 received;
+
+SEC("xdp")
+int sink(struct xdp_md *ctx)
+{
+	__sync_fetch_and_add(&received, 1);
+	return XDP_DROP;
+}
+
+/* A forwarder that knows one way only: the least a packet can cost. */
+volatile __u64 far[2]; /* the MAC addresses of frames on the wire */
+
+SEC("xdp")
+int forward(struct xdp_md *ctx)
+{
+	__u64 *data = (void *)(long)ctx->data;
+
+	if ((void *)(data + 2) > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	data[0] = far[0];
+	*(__u32 *)(data + 1) = far[1];
+	return bpf_redirect_map(&wire, 0, 0);
+}
+
 /* Reads what a balancer must read, and keeps it from being optimised away. */
 static __always_inline __u32 look(void *data, void *end)
 {

@@ -67,8 +67,8 @@ var arrows = map[string][]string{
 	"internal/guest":                   nil,
 	"internal/conformance":             {"dataplane/ebpf", "guest", "lab", "lvs"},
 	"internal/peers":                   nil,
-	"internal/journey":                 {"lab"},                          // it meets weir as a program
-	"internal/bench":                   {"dataplane/ebpf", "lab", "lvs"}, // it measures weir, and ships in nothing
+	"internal/journey":                 {"lab"},                                                 // it meets weir as a program
+	"internal/bench":                   {"dataplane/ebpf", "api/client", "guest", "lab", "lvs"}, // it measures weir, and ships in nothing
 	"internal/arch":                    nil,
 	"cmd/weir-bench":                   {"bench"},
 	"cmd/weir":                         {"*"},
@@ -80,7 +80,7 @@ var workshop = map[string][]string{
 	"lab/labtest":             nil,
 	"dataplane/memory":        nil,
 	"dataplane/dataplanetest": nil,
-	"guest":                   {"internal/conformance"},
+	"guest":                   {"internal/conformance", "internal/bench"},
 	"conformance":             nil,
 }
 
@@ -90,7 +90,6 @@ var foreign = []struct {
 	allowed []string
 }{
 	{"github.com/cilium/ebpf", []string{"internal/dataplane/ebpf", "internal/realserver/decap", "internal/bench"}},
-	{"github.com/mdlayher/", []string{"internal/dataplane/ipvs"}},
 	{"github.com/vishvananda/", []string{"internal/netif", "internal/netif/hook", "internal/netif/local", "internal/lab"}},
 	{"github.com/danielgtaylor/huma", []string{"internal/api"}},
 	{"github.com/prometheus/", []string{"internal/metrics"}},

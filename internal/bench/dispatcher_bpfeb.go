@@ -37,13 +37,19 @@ type dispatcherDispatch struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	dispatcherMapWire          = "wire"
 	dispatcherProgBenchTc      = "bench_tc"
 	dispatcherProgBenchXdp     = "bench_xdp"
 	dispatcherProgFloorHeadTc  = "floor_head_tc"
 	dispatcherProgFloorHeadXdp = "floor_head_xdp"
 	dispatcherProgFloorTc      = "floor_tc"
 	dispatcherProgFloorXdp     = "floor_xdp"
+	dispatcherProgForward      = "forward"
+	dispatcherProgGenerate     = "generate"
+	dispatcherProgSink         = "sink"
 	dispatcherVarBench         = "bench"
+	dispatcherVarFar           = "far"
+	dispatcherVarReceived      = "received"
 )
 
 // loadDispatcher returns the embedded CollectionSpec for dispatcher.
@@ -94,19 +100,25 @@ type dispatcherProgramSpecs struct {
 	FloorHeadXdp *ebpf.ProgramSpec `ebpf:"floor_head_xdp"`
 	FloorTc      *ebpf.ProgramSpec `ebpf:"floor_tc"`
 	FloorXdp     *ebpf.ProgramSpec `ebpf:"floor_xdp"`
+	Forward      *ebpf.ProgramSpec `ebpf:"forward"`
+	Generate     *ebpf.ProgramSpec `ebpf:"generate"`
+	Sink         *ebpf.ProgramSpec `ebpf:"sink"`
 }
 
 // dispatcherMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type dispatcherMapSpecs struct {
+	Wire *ebpf.MapSpec `ebpf:"wire"`
 }
 
 // dispatcherVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type dispatcherVariableSpecs struct {
-	Bench *ebpf.VariableSpec `ebpf:"bench"`
+	Bench    *ebpf.VariableSpec `ebpf:"bench"`
+	Far      *ebpf.VariableSpec `ebpf:"far"`
+	Received *ebpf.VariableSpec `ebpf:"received"`
 }
 
 // dispatcherObjects contains all objects after they have been loaded into the kernel.
@@ -129,17 +141,22 @@ func (o *dispatcherObjects) Close() error {
 //
 // It can be passed to loadDispatcherObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dispatcherMaps struct {
+	Wire *ebpf.Map `ebpf:"wire"`
 }
 
 func (m *dispatcherMaps) Close() error {
-	return _DispatcherClose()
+	return _DispatcherClose(
+		m.Wire,
+	)
 }
 
 // dispatcherVariables contains all global variables after they have been loaded into the kernel.
 //
 // It can be passed to loadDispatcherObjects or ebpf.CollectionSpec.LoadAndAssign.
 type dispatcherVariables struct {
-	Bench *ebpf.Variable `ebpf:"bench"`
+	Bench    *ebpf.Variable `ebpf:"bench"`
+	Far      *ebpf.Variable `ebpf:"far"`
+	Received *ebpf.Variable `ebpf:"received"`
 }
 
 // dispatcherPrograms contains all programs after they have been loaded into the kernel.
@@ -152,6 +169,9 @@ type dispatcherPrograms struct {
 	FloorHeadXdp *ebpf.Program `ebpf:"floor_head_xdp"`
 	FloorTc      *ebpf.Program `ebpf:"floor_tc"`
 	FloorXdp     *ebpf.Program `ebpf:"floor_xdp"`
+	Forward      *ebpf.Program `ebpf:"forward"`
+	Generate     *ebpf.Program `ebpf:"generate"`
+	Sink         *ebpf.Program `ebpf:"sink"`
 }
 
 func (p *dispatcherPrograms) Close() error {
@@ -162,6 +182,9 @@ func (p *dispatcherPrograms) Close() error {
 		p.FloorHeadXdp,
 		p.FloorTc,
 		p.FloorXdp,
+		p.Forward,
+		p.Generate,
+		p.Sink,
 	)
 }
 

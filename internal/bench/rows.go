@@ -20,8 +20,6 @@ type row struct {
 	evict   bool   // flows push each other out; their number says nothing
 }
 
-func (r row) v6() bool { return r.packet.from.Addr().Is6() }
-
 // key is the service's, whose port tells the rows apart in a trace.
 func key(p lvs.Protocol, a netip.Addr) lvs.ServiceKey {
 	return lvs.ServiceKey{Protocol: p, Addr: netip.AddrPortFrom(a, 80)}

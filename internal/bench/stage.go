@@ -129,11 +129,9 @@ func (s *stage) behind(xdp bool) (*subject, error) {
 		if err != nil {
 			return nil, err
 		}
-		spliced, err := splice(xdp, p)
-		if err != nil {
+		if s.subjects[xdp], err = splice(xdp, p); err != nil {
 			return nil, err
 		}
-		s.subjects[xdp] = spliced
 	}
 	return s.subjects[xdp], nil
 }

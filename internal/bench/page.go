@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Report is everything that was measured in one go.
+type Report struct {
+	Machine string   `json:"machine"`
+	Kernel  string   `json:"kernel"`
+	Version string   `json:"version"` // of weir
+	Date    string   `json:"date"`
+	Short   bool     `json:"short"` // by bench-quick
+	Series  []Series `json:"series"`
+}
+
+// NewReport describes this machine.
+func NewReport(version string, short bool) Report {
+	var u unix.Utsname
+	_ = unix.Uname(&u) // fails for a bad address only
+	return Report{
+		Machine: fmt.Sprintf("%s, %d of its CPUs, %s of memory", processor(), runtime.NumCPU(), memory()),
+		Kernel:  unix.ByteSliceToString(u.Release[:]), Version: version,
+		Date: time.Now().UTC().Format(time.DateOnly), Short: short,
+	}
+}
+
+func processor() string { return word("/proc/cpuinfo", "model name", "a processor without a name") }
+
+func memory() string {
+	var kib int64
+	if _, err := fmt.Sscan(word("/proc/meminfo", "MemTotal", "0"), &kib); err != nil || kib == 0 {
+		return "an unknown amount"
+	}
+	return fmt.Sprintf("%d GiB", (kib+1<<19)>>20)
+}
+
+// word is what a file of /proc says behind a name.
+func word(file, name, otherwise string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return otherwise
+	}
+	for line := range strings.Lines(string(text)) {
+		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == name {
+			return strings.TrimSpace(v)
+		}
+	}
+	return otherwise
+}
+
+// Medians is the file of figures beside the plots.
+const Medians = "medians.json"
+
+// Write puts the page into a folder, with plots and figures in another below it.
+func (r Report) Write(docs string) error {
+	below := filepath.Join(docs, "benchmarks")
+	if err := os.MkdirAll(below, 0o755); err != nil {
+		return fmt.Errorf("make room for the plots: %w", err)
+	}
+	figures, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return fmt.Errorf("write figures: %w", err)
+	}
+	errs := []error{
+		os.WriteFile(filepath.Join(docs, "benchmarks.md"), []byte(r.page()), 0o644),
+		os.WriteFile(filepath.Join(below, Medians), append(figures, '\n'), 0o644),
+	}
+	for _, s := range r.Series {
+		errs = append(errs, os.WriteFile(filepath.Join(below, s.Name+".svg"), []byte(s.Plot()), 0o644))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return nil
+}
+
+// ReadReport reads the figures of an earlier run.
+func ReadReport(docs string) (r Report, err error) {
+	text, err := os.ReadFile(filepath.Join(docs, "benchmarks", Medians))
+	if err != nil {
+		return r, fmt.Errorf("read the figures to compare with (make bench writes them): %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return r, fmt.Errorf("read %s: %w", Medians, err)
+	}
+	return r, nil
+}
+
+const preface = `# Benchmarks
+
+Written by ` + "`%s`" + `, do not edit. It takes %s and needs root; [architecture.md](architecture.md#how-weir-is-measured)
+tells how it measures.
+
+| | |
+|---|---|
+| machine | %s |
+| kernel | Linux %s |
+| weir | %s |
+| date | %s |
+
+Every figure is the median of several measurements; ± is how far the furthest of them lay from it. What is compared was
+measured in turns in the same run. Figures of different machines, or of different runs on one, should not be compared:
+ratios may.
+
+`
+
+func (r Report) page() string {
+	var b strings.Builder
+	by, takes := "make bench", "less than half an hour"
+	if r.Short {
+		by, takes = "make bench-quick", "less than three minutes, and measures less than `make bench`"
+	}
+	fmt.Fprintf(&b, preface, by, takes, r.Machine, r.Kernel, r.Version, r.Date)
+	for _, s := range r.Series {
+		fmt.Fprintf(&b, "## %s\n\n%s\n\nA cell is %s.\n\n%s\n", s.Title, s.Method, s.head(), s.Markdown())
+		if note := s.growth(); note != "" {
+			fmt.Fprintf(&b, "%s\n\n", note)
+		}
+		fmt.Fprintf(&b, "![%s](benchmarks/%s.svg)\n\n", s.Title, s.Name)
+	}
+	return b.String()
+}

@@ -1,0 +1,147 @@
+package bench
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFigure(t *testing.T) {
+	f := figure([]float64{5, 1, 3})
+	if want := (Figure{3, 1, 5}); f != want {
+		t.Errorf("%v, want %v", f, want)
+	}
+	if got := (Figure{100, 90, 130}).Spread(); math.Abs(got-0.3) > 1e-9 {
+		t.Errorf("spread %v, want 0.3", got)
+	}
+}
+
+func TestShort(t *testing.T) {
+	for x, want := range map[float64]string{0: "0", 0.0123: "0.0123", 3.14159: "3.14", 138.4: "138", 9876: "9,876", 1234567: "1,230,000", -250.2: "-250"} {
+		if got := short(x); got != want {
+			t.Errorf("short(%v) is %q, want %q", x, got, want)
+		}
+	}
+}
+
+// sample has two rows of which one grows in proportion, and one not at all.
+func sample() Series {
+	s := Series{Name: "sample", Title: "A <sample>", Method: "How.", Unit: "ns", Base: "the floor", Net: true, Axis: "flows"}
+	for _, n := range []float64{1, 1000, 1_000_000} {
+		s.Values = append(s.Values,
+			Value{Row: "flat", Column: grouped(int64(n)), Size: n, Figure: Figure{140, 135, 147}, Base: Figure{40, 40, 40}},
+			Value{Row: "steep", Column: grouped(int64(n)), Size: n, Figure: Figure{40 + n, 40 + n, 40 + n}, Base: Figure{40, 40, 40}})
+	}
+	return s
+}
+
+func TestMarkdown(t *testing.T) {
+	const want = `| flows | 1 | 1,000 | 1,000,000 |
+|---|---:|---:|---:|
+| flat | 100 (140 ± 5 %, 3.50 ×) | 100 (140 ± 5 %, 3.50 ×) | 100 (140 ± 5 %, 3.50 ×) |
+| steep | 1 (41, 1.02 ×) | 1,000 (1,040, 26.00 ×) | 1,000,000 (1,000,000, 25001.00 ×) |
+`
+	if d := cmp.Diff(want, sample().Markdown()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestSlope(t *testing.T) {
+	for row, want := range map[string]float64{"flat": 0, "steep": 1} {
+		if k, ok := sample().slope(row); !ok || math.Abs(k-want) > 1e-9 {
+			t.Errorf("%s grows with exponent %v, want %v", row, k, want)
+		}
+	}
+}
+
+func TestPlotsAreXML(t *testing.T) {
+	bars := sample()
+	bars.Axis = ""
+	for _, s := range []Series{sample(), bars} {
+		d := xml.NewDecoder(strings.NewReader(s.Plot()))
+		for {
+			_, err := d.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%v in\n%s", err, s.Plot())
+			}
+		}
+	}
+}
+
+func TestReportIsReadBack(t *testing.T) {
+	docs := t.TempDir()
+	r := NewReport("v1", true)
+	r.Series = []Series{sample()}
+	if err := r.Write(docs); err != nil {
+		t.Fatal(err)
+	}
+	back, err := ReadReport(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(r, back); d != "" {
+		t.Error(d)
+	}
+	page, err := os.ReadFile(filepath.Join(docs, "benchmarks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"make bench-quick", "## A <sample>", "steep 1.00", "benchmarks/sample.svg"} {
+		if !strings.Contains(string(page), part) {
+			t.Errorf("the page does not say %q", part)
+		}
+	}
+}
+
+func TestWorsened(t *testing.T) {
+	was := Report{Series: []Series{sample()}}
+	now := sample()
+	now.Values[0].Median *= 1.14
+	now.Values[1].Median *= 1.16
+	now.Values[2].Row = "not measured then"
+	worse, compared := worsened([]Series{now}, was)
+	if compared != 5 || len(worse) != 1 || worse["steep"] == "" {
+		t.Errorf("%v of %d figures", worse, compared)
+	}
+}
+
+func TestWrkFigures(t *testing.T) {
+	const said = `Running 1s test @ http://10.90.1.100:80/
+  Latency Distribution
+     50%  391.00us
+     99%    1.25ms
+  34796 requests in 1.00s, 5.44MB read
+Requests/sec:  34795.33
+`
+	rate, late, err := wrkFigures(said)
+	if err != nil || rate != 34795.33 || late != 1.25 {
+		t.Errorf("%v a second, %v ms, %v", rate, late, err)
+	}
+	for _, bad := range []string{"", strings.Replace(said, "34796", "  Socket errors: connect 0, read 7, write 0, timeout 0\n  34796", 1)} {
+		if _, _, err := wrkFigures(bad); err == nil {
+			t.Errorf("no error from %q", bad)
+		}
+	}
+}
+
+func TestActiveIn(t *testing.T) {
+	const listing = `Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn
+TCP  192.0.2.1:80 wlc
+  -> 10.1.0.1:80                  Route   1      3334       1         
+  -> 10.1.0.2:80                  Route   1      3333       0         
+`
+	if n, err := activeIn(listing); n != 6667 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}

@@ -1,0 +1,125 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// A Suite is a choice of measurements and how thorough they are.
+type Suite struct {
+	Short bool     // less than three minutes, else less than thirty
+	Parts []string // names of Parts; empty: all
+	Only  *regexp.Regexp
+	Doors []bool
+	Flows []uint32 // nil: as many as fit
+	Weir  string   // the program
+	Guest []string // more words for the duel in the guest
+	Out   io.Writer
+	Log   *slog.Logger
+}
+
+// parts are the measurements in their order on the page.
+var parts = []struct {
+	name string
+	run  func(Suite, context.Context) ([]Series, error)
+}{
+	{"packet", Suite.packets},
+	{"memory", Suite.memory},
+	{"control", Suite.control},
+	{"expiry", Suite.expiry},
+	{"rivals", Suite.rivals},
+	{"guest", Suite.guest},
+}
+
+// Parts are the names of what can be measured.
+func Parts() (names []string) {
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// Run measures and tells what it has as it has it.
+func (s Suite) Run(ctx context.Context) (all []Series, err error) {
+	for _, p := range parts {
+		if len(s.Parts) > 0 && !slices.Contains(s.Parts, p.name) {
+			continue
+		}
+		began := time.Now()
+		some, err := p.run(s, ctx)
+		if err != nil {
+			return all, fmt.Errorf("measure %s: %w", p.name, err)
+		}
+		if err := ctx.Err(); err != nil {
+			return all, err
+		}
+		all = append(all, some...)
+		for _, one := range some {
+			fmt.Fprint(s.Out, one.Text())
+			if g := one.growth(); g != "" {
+				fmt.Fprintln(s.Out, g)
+			}
+		}
+		fmt.Fprintf(s.Out, "(%s took %s)\n", p.name, time.Since(began).Round(time.Second))
+	}
+	return all, nil
+}
+
+func (s Suite) packets(ctx context.Context) ([]Series, error) {
+	o := PacketOptions{Only: s.Only, Doors: s.Doors, Flows: s.Flows, Rounds: 5, Times: 1_000_000, Out: s.Out}
+	if s.Short {
+		o.Times = 200_000
+	}
+	if o.Flows == nil {
+		o.Flows = []uint32{1, 1_000, 100_000, 1_000_000}
+		if s.Short {
+			o.Flows = []uint32{1, 1_000_000}
+		}
+	}
+	if o.Doors == nil {
+		o.Doors = []bool{true, false}
+	}
+	all, err := Packets(ctx, o, s.Log)
+	return PacketSeries(all), err
+}
+
+func (s Suite) memory(ctx context.Context) ([]Series, error) {
+	m, err := Memory(ctx, 1_000_000, s.Log)
+	return some(m), err
+}
+
+func (s Suite) control(ctx context.Context) ([]Series, error) {
+	services := []int{1, 100, 1_000, 10_000}
+	if s.Short {
+		services = services[3:]
+	}
+	return Control(ctx, s.Weir, services, s.Short, s.Log)
+}
+
+func (s Suite) expiry(ctx context.Context) ([]Series, error) {
+	if s.Short {
+		return nil, nil
+	}
+	e, err := Expiry(ctx, []int{10_000, 100_000, 1_000_000, 10_000_000}, s.Log)
+	return some(e), err
+}
+
+func (s Suite) rivals(ctx context.Context) ([]Series, error) {
+	if s.Short {
+		return Rivals(ctx, s.Weir, 1, time.Second, s.Only)
+	}
+	return Rivals(ctx, s.Weir, 5, 2*time.Second, s.Only)
+}
+
+func (s Suite) guest(ctx context.Context) ([]Series, error) {
+	if s.Short {
+		return nil, nil // the guest alone takes longer
+	}
+	g, err := Guest(ctx, s.Weir, s.Guest, s.Out)
+	return some(g), err
+}
