@@ -6,10 +6,10 @@
  * the destination and one at the next hop, and everything known about them
  * fits into registers. That is done here, with nothing in the way.
  *
- * What is no business of weir's ends here, too. Whatever else is not of this kind takes the long road: the packet is untouched
- * until it is certain that it goes the short one, and the long one would have
- * done the same to it. TestShortRoad compares the two. `weir explain` only
- * knows the long one.
+ * What is no business of weir's leaves here, too. Whatever else is not of this
+ * kind takes the long road: the packet is untouched until it is certain that it
+ * goes the short one, and the long one would have done the same to it.
+ * TestShortRoad compares the two. `weir explain` only knows the long one.
  */
 #pragma once
 
