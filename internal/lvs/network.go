@@ -14,6 +14,8 @@ type Link struct {
 	// XDPSend tells whether the interface takes packets sent from XDP now. A
 	// veth does only while its peer has GRO or an XDP program.
 	XDPSend bool
+	// XDPUntold says that the kernel cannot tell whether it does (before Linux 6.3).
+	XDPUntold bool
 }
 
 // A Path is how the director reaches one destination address: the interface,

@@ -80,6 +80,7 @@ func (k *kernel) describe(l netlink.Link) lvs.Link {
 	// believed to send, and a virtual device is not: XDP then leaves what
 	// would go there to tc.
 	link.XDPSend = bits&xdpTransmit != 0 || !known && link.Kind == ""
+	link.XDPUntold = !known
 	return link
 }
 

@@ -18,6 +18,9 @@
 #include "short_send.h"
 #include "way.h"
 
+/* What short_road_narrow leaves as action of a packet that may be in the wide table. */
+#define TRY_WIDE (-3)
+
 /* Reads the headers. False: they are not of the plainest kind. */
 static __always_inline bool plain_transport(struct plain *p, void *l4, void *end)
 {
@@ -95,6 +98,14 @@ static __always_inline bool plain_frame(struct plain *p, bool v6, void *data, vo
 	return ctx_field(p->ctx, struct __sk_buff, len) >= size;
 }
 
+static __always_inline void plain_hash(struct plain *p, bool v6, const struct addr *client, __be16 cport, __be16 vport)
+{
+	p->client[0] = client->w[0] | (__u64)client->w[1] << 32;
+	p->client[1] = client->w[2] | (__u64)client->w[3] << 32;
+	p->key = flow_key(v6, client, cport, vport);
+	p->hash = flow_hash_of(v6, p->protocol, p->client, p->key);
+}
+
 /* The entry of a connection in one of its homes. */
 static __always_inline __u64 *home(const struct plain *p, bool v6, bool out, __u32 nth)
 {
@@ -121,13 +132,9 @@ static __always_inline __u64 *home(const struct plain *p, bool v6, bool out, __u
  * to choose: its entry is the first that could be it. */
 static __always_inline __u64 *plain_find(struct plain *p, bool v6, bool out)
 {
-	const struct addr *client = out ? &p->daddr : &p->saddr;
 	__u64 *e;
 
-	p->client[0] = client->w[0] | (__u64)client->w[1] << 32;
-	p->client[1] = client->w[2] | (__u64)client->w[3] << 32;
-	p->key = flow_key(v6, client, out ? p->dport : p->sport, out ? 0 : p->dport);
-	p->hash = flow_hash_of(v6, p->protocol, p->client, p->key);
+	plain_hash(p, v6, out ? &p->daddr : &p->saddr, out ? p->dport : p->sport, out ? 0 : p->dport);
 	e = home(p, v6, out, 0);
 	return e ?: home(p, v6, out, 1);
 }
@@ -166,71 +173,106 @@ static __always_inline bool open_way(const struct plain *p, bool v6, const struc
 	return forward != FORWARD_TUNNEL || plain_tunnel(p, v6, d, n);
 }
 
-/* To its real server. False: it has to take the long road. */
-static __always_inline bool short_request(struct plain *p, bool v6, int *action)
-{
-	__u64 *e = plain_find(p, v6, false), word;
-	struct nexthop *n;
+/* A connection that was found. */
+struct found {
+	__u64 *ctl;
+	__u64 word;
+	__u32 id;
 	struct dest *d;
-	__u32 id, hop;
-	__u8 forward;
+};
 
-	if (!e)
+static __always_inline bool found_at(struct found *c, __u64 *ctl)
+{
+	__u64 word = READ_ONCE(*ctl);
+	__u32 id = ctl_dest(word); /* apart from *c, which may then stay in registers */
+
+	c->ctl = ctl;
+	c->word = word;
+	c->id = id;
+	c->d = bpf_map_lookup_elem(&dests, &id);
+	return c->d;
+}
+
+/* To the real server, to this port if it is masqueraded. False: the packet has
+ * to take the long road. */
+static __always_inline bool to_server(struct plain *p, bool v6, const struct found *c, __be16 port, int *action)
+{
+	__u8 forward = c->word & CTL_FORWARD_MASK;
+	__u32 hop = c->d->nexthop;
+	struct nexthop *n = bpf_map_lookup_elem(&nexthops, &hop);
+
+	if (!n || !open_way(p, v6, c->d, n, forward) || !keep(p, c->ctl, c->word))
 		return false;
-	e += STRIDE(v6) - 1;
-	word = READ_ONCE(*e);
-	id = ctl_dest(word);
-	d = bpf_map_lookup_elem(&dests, &id);
-	if (!d || d->protocol != p->protocol || !same_end(v6, &d->vaddr, &p->daddr) || ctl_state(word) != p->state)
-		return false;
-	hop = d->nexthop;
-	n = bpf_map_lookup_elem(&nexthops, &hop);
-	forward = word & CTL_FORWARD_MASK;
-	if (!n || !open_way(p, v6, d, n, forward) || !keep(p, e, word))
-		return false;
-	count_in(id, p->len);
+	count_in(c->id, p->len);
 	count_verdict(V_FORWARDED);
 	if (forward == FORWARD_MASQ)
-		*action = send_masked(p, v6, false, &d->addr, d->port ?: p->dport, n->dmac, n->smac, n->ifindex);
+		*action = send_masked(p, v6, false, &c->d->addr, port, n->dmac, n->smac, n->ifindex);
 	else if (forward == FORWARD_TUNNEL)
-		*action = send_wrapped(p, v6, d, n);
+		*action = send_wrapped(p, v6, c->d, n);
 	else
 		*action = send_plain(p, v6, n->dmac, n->smac, n->ifindex);
 	return true;
 }
 
-/* Back to its client. */
-static __always_inline bool short_reply(struct plain *p, bool v6, int *action)
+/* Back to the client, from the address it knows. */
+static __always_inline bool to_client(struct plain *p, bool v6, const struct found *c, const struct addr *vaddr,
+				      __be16 vport, int *action)
 {
-	__u64 *e = plain_find(p, v6, true), word;
 	struct asked a = {.ctx = p->ctx, .segment = p->segment, .protocol = p->protocol, .v6 = v6};
-	struct known_way *w;
-	struct dest *d;
-	__be16 vport;
-	__u32 id;
+	struct known_way *w = way_back(&a, vaddr, &p->daddr, p->now);
 
-	if (!e)
+	if (!w || p->segment > w->way.mtu || (xdp && !w->xdp_sends) || !keep(p, c->ctl, c->word))
 		return false;
-	vport = key_vport(READ_ONCE(e[STRIDE(v6) - 2]), v6);
-	e += STRIDE(v6) - 1;
-	word = READ_ONCE(*e);
-	id = ctl_dest(word);
-	d = bpf_map_lookup_elem(&dests, &id);
-	if (!d || word & CTL_FORWARD_MASK || d->protocol != p->protocol || ctl_state(word) != p->state)
-		return false;
-	if (p->sport != (d->port ?: vport) || !same_end(v6, &d->addr, &p->saddr))
-		return false;
-	w = way_back(&a, &d->vaddr, &p->daddr, p->now);
-	if (!w || p->segment > w->way.mtu || (xdp && !w->xdp_sends) || !keep(p, e, word))
-		return false;
-	count_out(id, p->len);
+	count_out(c->id, p->len);
 	count_verdict(V_REPLIED);
-	*action = send_masked(p, v6, true, &d->vaddr, vport, w->way.dmac, w->way.smac, w->way.ifindex);
+	*action = send_masked(p, v6, true, vaddr, vport, w->way.dmac, w->way.smac, w->way.ifindex);
 	return true;
 }
 
+static __always_inline bool short_request(struct plain *p, bool v6, int *action)
+{
+	__u64 *e = plain_find(p, v6, false);
+	struct found c;
+
+	if (!e || !found_at(&c, &e[STRIDE(v6) - 1]))
+		return false;
+	if (c.d->protocol != p->protocol || !same_end(v6, &c.d->vaddr, &p->daddr) || ctl_state(c.word) != p->state)
+		return false;
+	return to_server(p, v6, &c, c.d->port ?: p->dport, action);
+}
+
+static __always_inline bool short_reply(struct plain *p, bool v6, int *action)
+{
+	__u64 *e = plain_find(p, v6, true);
+	struct found c;
+	__be16 vport;
+
+	if (!e || !found_at(&c, &e[STRIDE(v6) - 1]))
+		return false;
+	vport = key_vport(READ_ONCE(e[STRIDE(v6) - 2]), v6);
+	if (c.word & CTL_FORWARD_MASK || c.d->protocol != p->protocol || ctl_state(c.word) != p->state)
+		return false;
+	if (p->sport != (c.d->port ?: vport) || !same_end(v6, &c.d->addr, &p->saddr))
+		return false;
+	return to_client(p, v6, &c, &c.d->vaddr, vport, action);
+}
+
+#include "short_wide.h"
+
+/* Answers first, as on the long road: a real server may be a client too. */
+static __always_inline bool narrow_road(struct plain *p, bool v6, __u32 to, __u32 from, int *action)
+{
+	if (from) {
+		if (short_reply(p, v6, action))
+			return true;
+		if (have(HAVE_STRAYS))
+			return false;
+	}
+	return to && short_request(p, v6, action);
+}
+
 /* The road of a packet whose family is known. */
-static __always_inline bool plain_road(struct plain *p, bool v6, void *data, void *end, int *action)
+static __always_inline bool plain_road(struct plain *p, bool v6, void *data, void *end, bool wide, int *action)
 {
 	__u32 from, to;
 
@@ -245,30 +287,46 @@ static __always_inline bool plain_road(struct plain *p, bool v6, void *data, voi
 		*action = pass_action();
 		return true;
 	}
-	if ((to | from) & WIDE || p->ttl <= 1)
+	if (((to | from) & WIDE) != (wide ? WIDE : 0)) {
+		*action = TRY_WIDE;
 		return false;
-	if (!plain_frame(p, v6, data, end) || !for_us(p->ctx) || martian(v6, &p->saddr))
+	}
+	if (p->ttl <= 1 || !plain_frame(p, v6, data, end) || !for_us(p->ctx) || martian(v6, &p->saddr))
 		return false;
 	p->now = ticks_now();
-	if (from) {
-		if (short_reply(p, v6, action))
-			return true;
-		if (have(HAVE_STRAYS))
-			return false;
-	}
-	return to && short_request(p, v6, action);
+	return wide ? wide_road(p, v6, to, from, action) : narrow_road(p, v6, to, from, action);
 }
 
-/* Whether the packet went the short road, and where to. A function of its own,
- * whose stack is not the long road's too. */
-static __noinline bool short_road(void *ctx, __be16 ethertype, int *action)
+static __always_inline bool plain_roads(void *ctx, __be16 ethertype, bool wide, int *action)
 {
 	void *data = ctx_data(ctx), *end = ctx_end(ctx);
 	struct plain p = {.ctx = ctx, .data = data};
 
 	if (ethertype == bpf_htons(ETH_P_IP))
-		return plain_road(&p, false, data, end, action);
+		return plain_road(&p, false, data, end, wide, action);
 	if (ethertype == bpf_htons(ETH_P_IPV6))
-		return plain_road(&p, true, data, end, action);
+		return plain_road(&p, true, data, end, wide, action);
 	return false;
+}
+
+/* Two functions, whose stacks are neither each other's nor the long road's. */
+static __noinline bool short_road_narrow(void *ctx, __be16 ethertype, int *action)
+{
+	return plain_roads(ctx, ethertype, false, action);
+}
+
+static __noinline bool short_road_wide(void *ctx, __be16 ethertype, int *action)
+{
+	return plain_roads(ctx, ethertype, true, action);
+}
+
+/* Whether the packet went the short road, and where to. */
+static __always_inline bool short_road(void *ctx, __be16 ethertype, int *action)
+{
+	if (short_road_narrow(ctx, ethertype, action))
+		return true;
+	if (*action != TRY_WIDE)
+		return false;
+	*action = UNDECIDED;
+	return short_road_wide(ctx, ethertype, action);
 }

@@ -52,7 +52,7 @@ func (p *Plane) writeHop(a netip.Addr) error {
 func (p *Plane) Reach(_ context.Context, n lvs.Network) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	errs := []error{p.setLinks(n.Links), p.retune()}
+	errs := []error{p.setLinks(p.trusted(n.Links)), p.retune()}
 	p.paths = maps.Clone(n.Paths)
 	for a := range p.hops.byAddr {
 		errs = append(errs, p.writeHop(a))
@@ -61,6 +61,22 @@ func (p *Plane) Reach(_ context.Context, n lvs.Network) error {
 		errs = append(errs, p.place(key, d))
 	}
 	return errors.Join(errs...)
+}
+
+// trusted are the links as they are taken: whoever forces XDP where the kernel
+// cannot say what a veth does is believed to have seen to its other end.
+func (p *Plane) trusted(links []lvs.Link) []lvs.Link {
+	links = slices.Clone(links)
+	for i, l := range links {
+		if p.opts.Mode != XDP || !l.XDPUntold || l.XDPSend || l.Kind != "veth" {
+			continue
+		}
+		links[i].XDPSend = true
+		if _, old := p.links[l.Index]; !old {
+			p.log.Warn("packets are sent from XDP to a veth; its other end must have GRO (ethtool -K DEV gro on) or an XDP program, or they are lost; Linux 6.3 could tell", "interface", l.Name)
+		}
+	}
+	return links
 }
 
 // place says of a destination whether it is the director itself.
