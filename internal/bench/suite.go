@@ -120,6 +120,6 @@ func (s Suite) guest(ctx context.Context) ([]Series, error) {
 	if s.Short {
 		return nil, nil // the guest alone takes longer
 	}
-	g, err := Guest(ctx, s.Weir, s.Guest, s.Out)
+	g, err := Guest(ctx, s.Guest, s.Out)
 	return some(g), err
 }
