@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -96,10 +97,11 @@ func run() *cobra.Command {
 			}
 			s.Parts = slices.Clone(args)
 			r := bench.NewReport(version, s.Short)
-			if r.Series, err = s.Run(cmd.Context()); err != nil || docs == "" {
+			r.Series, err = s.Run(cmd.Context())
+			if docs == "" || len(r.Series) == 0 || cmd.Context().Err() != nil {
 				return err
 			}
-			return r.Write(docs)
+			return errors.Join(err, r.Write(docs))
 		},
 	}
 	c.flags(cmd)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"regexp"
 
@@ -15,7 +16,7 @@ import (
 func duel() *cobra.Command {
 	var only string
 	var flows []uint
-	o := bench.DuelOptions{Out: os.Stdout}
+	o := bench.DuelOptions{Out: os.Stdout, Log: slog.New(slog.DiscardHandler)}
 	cmd := &cobra.Command{
 		Use: "duel", Hidden: true, Short: "Compare with ip_vs on this kernel", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,7 +38,6 @@ func duel() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Weir, "weir", "./weir", "the weir to measure")
 	f.StringVar(&only, "only", "", "contestants whose names match this expression")
 	f.BoolVar(&o.First, "receive-first", false, "change this machine so that receiving packets goes before all else")
 	f.UintSliceVar(&flows, "flows", []uint{1, 10_000, 1_000_000}, "how many flows are known")

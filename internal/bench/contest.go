@@ -45,7 +45,7 @@ func (c *course) contest(ctx context.Context, each time.Duration, got map[string
 
 var (
 	wrkRate = regexp.MustCompile(`(?m)^Requests/sec:\s+([0-9.]+)$`)
-	wrkTail = regexp.MustCompile(`(?m)^\s+99%\s+([0-9.]+)(us|ms|s)$`)
+	wrkTail = regexp.MustCompile(`(?m)^\s+99%\s+([0-9.]+)(us|ms|s)\s*$`)
 	wrkBad  = regexp.MustCompile(`(?m)^\s*(Non-2xx or 3xx responses|Socket errors):? .*$`)
 )
 

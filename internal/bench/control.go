@@ -69,7 +69,10 @@ func Control(ctx context.Context, exe string, sizes []int, short bool, log *slog
 			return nil, fmt.Errorf("%d services: %w", n, err)
 		}
 	}
-	again, err := restarts(ctx, c, exe, short, log)
+	if short {
+		return some(s), nil
+	}
+	again, err := restarts(ctx, c, exe, log)
 	return append(some(s), again), err
 }
 
@@ -84,9 +87,9 @@ func hangUp(ln net.Listener) {
 }
 
 func control(ctx context.Context, c *lab.Cluster, exe string, n int, short bool, s *Series) (err error) {
-	times := 3
+	times, edits, lists := 3, 101, 5
 	if short {
-		times = 1
+		times, edits, lists = 1, 21, 3
 	}
 	var forwarding, peak []float64
 	add := func(row string, figures []float64) {
@@ -122,13 +125,13 @@ func control(ctx context.Context, c *lab.Cluster, exe string, n int, short bool,
 		peak = append(peak, m)
 	}
 	add("from file to forwarding", forwarding)
-	changed, err := d.changes(ctx, n)
+	changed, err := d.changes(ctx, n, edits)
 	if err != nil {
 		return err
 	}
 	add("one destination changed", changed)
 	var listed []float64
-	for range 5 {
+	for range lists {
 		t, err := d.run(ctx, "services")
 		if err != nil {
 			return err
@@ -155,9 +158,9 @@ func connects(c *lab.Cluster, n int) bool {
 }
 
 // changes gives one destination in the middle another weight, many times.
-func (d *daemon) changes(ctx context.Context, n int) (times []float64, err error) {
+func (d *daemon) changes(ctx context.Context, n, count int) (times []float64, err error) {
 	svc := lvs.Service{Key: lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.AddrPortFrom(lab.VirtualAddr, uint16(firstPort+n/2))}}
-	for i := range 101 {
+	for i := range count {
 		change := lvs.Change{Kind: lvs.EditDestination, Service: svc, Destination: lvs.Destination{
 			Addr: netip.AddrPortFrom(realAddr(perService/2), 8080), Weight: 1 + i%2 + 1, Forward: lvs.Masquerade}}
 		began := time.Now()
@@ -171,7 +174,7 @@ func (d *daemon) changes(ctx context.Context, n int) (times []float64, err error
 }
 
 // restarts measures the start of a weir that takes over a table in use.
-func restarts(ctx context.Context, c *lab.Cluster, exe string, short bool, log *slog.Logger) (s Series, err error) {
+func restarts(ctx context.Context, c *lab.Cluster, exe string, log *slog.Logger) (s Series, err error) {
 	s = Series{Name: "restart", Title: "A weir that finds a table in use", Unit: "ms", Axis: "",
 		Method: "From the start of the program, where one was killed before, until it says that the table stands as the configuration has it. The connections were there when it came."}
 	sizes := []int{0, 1_000_000}

@@ -5,55 +5,57 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
+	dataplane "github.com/weir-lb/weir/internal/dataplane/ebpf"
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
 // A duelist is who balances on a field.
 type duelist struct {
 	name  string
-	set   func(ctx context.Context, d *duelist, rules string) error
+	set   func(ctx context.Context, d *duelist) error
 	bare  bool // knows no flows
 	field *field
 	known func(port uint16) (uint64, error)
-	weir  *daemon
+	plane *dataplane.Plane // of weir
 }
 
-// turn lets the duelist's own processes run for as long as fn does. Those of
-// the others, which share the processor, stand still meanwhile.
-func (d *duelist) turn(fn func() error) error {
-	if d.weir == nil {
+// turn lets weir forget outlived connections for as long as fn runs, as it does
+// where it is alone; the other's sweep rests meanwhile.
+func (d *duelist) turn(ctx context.Context, fn func() error) error {
+	if d.plane == nil {
 		return fn()
 	}
-	if err := d.weir.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		return err
-	}
-	return errors.Join(fn(), d.weir.cmd.Process.Signal(syscall.SIGSTOP))
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- d.plane.Run(ctx) }()
+	err := fn()
+	stop()
+	return errors.Join(err, <-done)
 }
 
-func (d *duelist) leave(ctx context.Context) error {
+func (d *duelist) leave() error {
 	var err error
-	if d.weir != nil {
-		_ = d.weir.cmd.Process.Signal(syscall.SIGCONT) // it may have ended
-		err = d.weir.close(ctx)
+	if d.plane != nil {
+		err = errors.Join(d.field.director.Do(dataplane.Remove), d.plane.Close())
 	}
 	return errors.Join(err, d.field.close())
 }
 
-func duelists(exe string) []*duelist {
-	weir := func(mode string) func(context.Context, *duelist, string) error {
-		return func(ctx context.Context, d *duelist, rules string) error { return d.balance(ctx, rules, exe, mode) }
+func duelists(log *slog.Logger) []*duelist {
+	weir := func(mode dataplane.Mode) func(context.Context, *duelist) error {
+		return func(ctx context.Context, d *duelist) error { return d.balance(ctx, mode, log) }
 	}
 	return []*duelist{
-		{name: "ip_vs", set: func(ctx context.Context, d *duelist, rules string) error { return d.ipvs(ctx, rules) }},
-		{name: "weir, XDP", set: weir("xdp")},
-		{name: "weir, tc", set: weir("tc")},
-		{name: "bare redirect, XDP", bare: true, set: func(_ context.Context, d *duelist, _ string) error { return d.field.bare() }},
+		{name: "ip_vs", set: func(ctx context.Context, d *duelist) error { return d.ipvs(ctx) }},
+		{name: "weir, XDP", set: weir(dataplane.XDP)},
+		{name: "weir, tc", set: weir(dataplane.TC)},
+		{name: "bare redirect, XDP", bare: true, set: func(_ context.Context, d *duelist) error { return d.field.bare() }},
 	}
 }
 
@@ -62,16 +64,15 @@ type bout struct {
 	name    string
 	service lvs.Service
 	anew    bool
-	most    uint32 // flows: all services share one table, made for a million
 }
 
 func bouts() (all []bout) {
 	for i, b := range []bout{
-		{"gate", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false), false, 1_000_000},
-		{"masq", service(lvs.TCP, lvs.WLC, lvs.Masquerade, 3, false), false, 300_000},
-		{"ipip", service(lvs.TCP, lvs.WLC, lvs.Tunnel, 3, false), false, 300_000},
-		{"new connections, wlc, 3 destinations", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false), true, 0},
-		{"new connections, wlc, 1000 destinations", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 1000, false), true, 0},
+		{"gate", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false), false},
+		{"masq", service(lvs.TCP, lvs.WLC, lvs.Masquerade, 3, false), false},
+		{"ipip", service(lvs.TCP, lvs.WLC, lvs.Tunnel, 3, false), false},
+		{"new connections, wlc, 3 destinations", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false), true},
+		{"new connections, wlc, 1000 destinations", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 1000, false), true},
 	} {
 		port := uint16(80 + i)
 		b.service.Key.Addr = netip.AddrPortFrom(vip4, port)
@@ -85,7 +86,7 @@ func bouts() (all []bout) {
 	return all
 }
 
-// rules are the services as ipvsadm restores them, and as weir reads them.
+// rules are the services as ipvsadm restores them.
 func rules(all []bout) string {
 	letter := map[lvs.Forwarding]string{lvs.DirectRoute: "-g", lvs.Masquerade: "-m", lvs.Tunnel: "-i"}
 	var b strings.Builder
@@ -98,10 +99,10 @@ func rules(all []bout) string {
 	return b.String()
 }
 
-func (d *duelist) ipvs(ctx context.Context, rules string) error {
+func (d *duelist) ipvs(ctx context.Context) error {
 	director := d.field.director
 	cmd := director.Command(ctx, "ipvsadm", "-R")
-	cmd.Stdin = strings.NewReader(rules)
+	cmd.Stdin = strings.NewReader(rules(bouts()))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("ipvsadm -R: %w: %s", err, out)
 	}
@@ -131,29 +132,51 @@ func activeIn(listing string) (n uint64, err error) {
 	return n, nil
 }
 
-// balance starts a weir with the rules, and has it stand still when it is ready.
-func (d *duelist) balance(ctx context.Context, rules, exe, mode string) (err error) {
-	if d.weir, err = newDaemon(d.field.director, exe); err != nil {
+// balance hangs weir's engine on the director's interfaces. Weir itself would
+// not send to a veth from XDP on a kernel before 6.3, which cannot say that it
+// takes frames; the field's do.
+func (d *duelist) balance(ctx context.Context, mode dataplane.Mode, log *slog.Logger) error {
+	err := d.field.director.Do(func() (err error) {
+		if d.plane, err = dataplane.Open(dataplane.Options{Mode: mode, Connections: 1_000_000}, log); err != nil {
+			return err
+		}
+		var n lvs.Network
+		for _, name := range []string{"front", "back"} {
+			i, err := net.InterfaceByName(name)
+			if err != nil {
+				return err
+			}
+			n.Links = append(n.Links, lvs.Link{Index: i.Index, Name: name, MAC: [6]byte(i.HardwareAddr), MTU: i.MTU, Kind: "veth", XDPSend: true})
+		}
+		n.Paths = make(map[netip.Addr]lvs.Path)
+		for _, b := range bouts() {
+			for _, x := range b.service.Destinations {
+				n.Paths[x.Addr.Addr()] = lvs.Path{Link: n.Links[1].Index, Via: fieldRouter, MAC: [6]byte(sinkMAC), Source: n.Links[1].MAC, MTU: n.Links[1].MTU, From: fieldBack.Addr()}
+			}
+		}
+		return d.plane.Reach(ctx, n)
+	})
+	if err != nil {
 		return err
 	}
-	if err := d.weir.start(rules, "--format", "ipvsadm", "--mode", mode); err != nil {
-		return err
+	for _, b := range bouts() {
+		if err := d.plane.Put(ctx, b.service); err != nil {
+			return err
+		}
 	}
 	d.known = func(port uint16) (n uint64, err error) {
-		all, err := d.weir.ask.ServicesMatching(ctx, lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.AddrPortFrom(vip4, port)})
-		for _, s := range all {
-			for _, x := range s.Destinations {
-				n += uint64(x.Active)
-			}
+		t, err := d.plane.Totals(ctx)
+		for _, x := range t.Services[lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.AddrPortFrom(vip4, port)}].Destinations {
+			n += uint64(x.Active)
 		}
 		return n, err
 	}
-	return d.turn(func() error { return d.weir.await(ctx, "weir's table", 5*time.Minute, d.weir.ready(ctx, len(bouts()))) })
+	return nil
 }
 
 // DuelOptions say how long duels last.
 type DuelOptions struct {
-	Weir   string
+	Log    *slog.Logger
 	Flows  []uint32
 	Rounds int
 	Times  uint32
@@ -174,10 +197,10 @@ func Duel(ctx context.Context, o DuelOptions) (s Series, err error) {
 	var all []*duelist
 	defer func() {
 		for _, d := range all {
-			err = errors.Join(err, d.leave(ctx))
+			err = errors.Join(err, d.leave())
 		}
 	}()
-	for _, d := range duelists(o.Weir) {
+	for _, d := range duelists(o.Log) {
 		if o.Only != nil && !o.Only(d.name) {
 			continue
 		}
@@ -185,7 +208,7 @@ func Duel(ctx context.Context, o DuelOptions) (s Series, err error) {
 			return s, err
 		}
 		all = append(all, d)
-		if err := d.set(ctx, d, rules(bouts())); err != nil {
+		if err := d.set(ctx, d); err != nil {
 			return s, fmt.Errorf("%s: %w", d.name, err)
 		}
 		fmt.Fprintln(o.Out, d.name, "is ready")
@@ -204,12 +227,19 @@ func (o DuelOptions) bout(ctx context.Context, b bout, all []*duelist, s *Series
 		sizes = []uint32{0}
 	}
 	open := make([]uint32, len(all))
+	for _, d := range all {
+		if d.plane != nil {
+			// Its table is made for a million, not for a million of each service.
+			if err := d.plane.ForgetFlows(); err != nil {
+				return err
+			}
+		}
+	}
 	next := uint32(0)
 	for _, flows := range sizes {
-		flows = min(flows, b.most)
 		got := make([][]float64, len(all))
 		for i, d := range all {
-			if err := d.turn(func() error { return d.open(ctx, b, &open[i], flows) }); err != nil {
+			if err := d.turn(ctx, func() error { return d.open(ctx, b, &open[i], flows) }); err != nil {
 				return fmt.Errorf("%s: %w", d.name, err)
 			}
 		}
@@ -220,7 +250,7 @@ func (o DuelOptions) bout(ctx context.Context, b bout, all []*duelist, s *Series
 				next += r.times
 			}
 			for i, d := range all {
-				err := d.turn(func() error {
+				err := d.turn(ctx, func() error {
 					rate, err := d.rate(ctx, r)
 					got[i] = append(got[i], rate)
 					return err

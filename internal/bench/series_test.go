@@ -119,12 +119,12 @@ func TestWrkFigures(t *testing.T) {
 	const said = `Running 1s test @ http://10.90.1.100:80/
   Latency Distribution
      50%  391.00us
-     99%    1.25ms
+     99%    1.25s 
   34796 requests in 1.00s, 5.44MB read
 Requests/sec:  34795.33
 `
 	rate, late, err := wrkFigures(said)
-	if err != nil || rate != 34795.33 || late != 1.25 {
+	if err != nil || rate != 34795.33 || late != 1250 {
 		t.Errorf("%v a second, %v ms, %v", rate, late, err)
 	}
 	for _, bad := range []string{"", strings.Replace(said, "34796", "  Socket errors: connect 0, read 7, write 0, timeout 0\n  34796", 1)} {
