@@ -72,7 +72,15 @@ func through(s lvs.Service, e lvs.Encap) lvs.Service {
 	return s
 }
 
+// persistent has addresses of its own: whoever was once in the wide table is
+// looked for there for a while.
 func persistent(s lvs.Service) lvs.Service {
+	s.Key.Addr = netip.AddrPortFrom(s.Key.Addr.Addr().Next(), s.Key.Addr.Port())
+	for i, d := range s.Destinations {
+		a := d.Addr.Addr().As4()
+		a[1]++
+		s.Destinations[i].Addr = netip.AddrPortFrom(netip.AddrFrom4(a), d.Addr.Port())
+	}
 	s.Persistence = lvs.Persistence{Timeout: 3600, Mask: lvs.MaskOf(lvs.IPv4, 32)}
 	return s
 }

@@ -18,8 +18,10 @@
 #include "short_send.h"
 #include "way.h"
 
-/* What short_road_narrow leaves as action of a packet that may be in the wide table. */
-#define TRY_WIDE (-3)
+/* What one short road says of a packet whose connection may be in the other's
+ * table: as action, which stays so on the way there. */
+#define TRY_WIDE   (-3)
+#define TRY_NARROW (-4)
 
 /* Reads the headers. False: they are not of the plainest kind. */
 static __always_inline bool plain_transport(struct plain *p, void *l4, void *end)
@@ -287,7 +289,7 @@ static __always_inline bool plain_road(struct plain *p, bool v6, void *data, voi
 		*action = pass_action();
 		return true;
 	}
-	if (((to | from) & WIDE) != (wide ? WIDE : 0)) {
+	if (!wide && (to | from) & WIDE && *action != TRY_NARROW) {
 		*action = TRY_WIDE;
 		return false;
 	}
@@ -325,8 +327,13 @@ static __always_inline bool short_road(void *ctx, __be16 ethertype, int *action)
 {
 	if (short_road_narrow(ctx, ethertype, action))
 		return true;
-	if (*action != TRY_WIDE)
-		return false;
+	if (*action == TRY_WIDE) {
+		*action = UNDECIDED;
+		if (short_road_wide(ctx, ethertype, action))
+			return true;
+		if (*action == TRY_NARROW && short_road_narrow(ctx, ethertype, action))
+			return true;
+	}
 	*action = UNDECIDED;
-	return short_road_wide(ctx, ethertype, action);
+	return false;
 }

@@ -50,12 +50,22 @@ static __always_inline bool is_talk(const struct plain *p, const struct wide *e,
 	return e->vport == bpf_htons(21) && p->protocol == IPPROTO_TCP && !(c->word & CTL_FORWARD_MASK);
 }
 
+/* It may be in the narrow tables, unless it could be further off in this one. */
+static __always_inline bool not_wide(int *action)
+{
+	if (!any_displaced_wide())
+		*action = TRY_NARROW;
+	return false;
+}
+
 static __always_inline bool wide_request(struct plain *p, bool v6, int *action)
 {
 	struct wide *e = wide_entry_of(p, v6, false);
 	struct found c;
 
-	if (!e || !found_at(&c, &e->ctl) || ctl_state(c.word) != p->state || is_talk(p, e, &c))
+	if (!e)
+		return not_wide(action);
+	if (!found_at(&c, &e->ctl) || ctl_state(c.word) != p->state || is_talk(p, e, &c))
 		return false;
 	if (!to_server(p, v6, &c, e->dport, action))
 		return false;
@@ -68,7 +78,9 @@ static __always_inline bool wide_reply(struct plain *p, bool v6, int *action)
 	struct wide *e = wide_entry_of(p, v6, true);
 	struct found c;
 
-	if (!e || !found_at(&c, &e->ctl) || ctl_state(c.word) != p->state || is_talk(p, e, &c))
+	if (!e)
+		return not_wide(action);
+	if (!found_at(&c, &e->ctl) || ctl_state(c.word) != p->state || is_talk(p, e, &c))
 		return false;
 	if (c.word & CTL_FORWARD_MASK || !same_end(v6, &c.d->addr, &p->saddr))
 		return false;
@@ -81,8 +93,9 @@ static __always_inline bool wide_reply(struct plain *p, bool v6, int *action)
 
 static __always_inline bool wide_road(struct plain *p, bool v6, __u32 to, __u32 from, int *action)
 {
-	/* One that may be an answer of the narrow tables is for the long road. */
-	if (from)
-		return from & WIDE && wide_reply(p, v6, action);
+	if (from) {
+		/* What may be both, of different tables, is for the long road. */
+		return from & WIDE && !(to & WIDE) && wide_reply(p, v6, action);
+	}
 	return to & WIDE && wide_request(p, v6, action);
 }

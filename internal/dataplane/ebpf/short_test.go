@@ -28,7 +28,7 @@ func TestShortRoad(t *testing.T) {
 	labtest.Must(t, routedHost(t, l).Do(func() error {
 		short, long := twoEngines(t)
 		a, b := &rig{t, over(short, small, testLog(t))}, &rig{t, over(long, small, testLog(t))}
-		services := append(fuzzServices(), tunnelServices()...)
+		services := append(fuzzServices(), append(tunnelServices(), besideWide())...)
 		for _, r := range []*rig{a, b} {
 			r.reach(1500, false, services...)
 			r.fromOwn()
@@ -137,6 +137,15 @@ func twoEngines(t *testing.T) (short, long *engine) {
 	}
 	short = load(true, 0)
 	return short, load(false, short.settings.Seed)
+}
+
+// besideWide makes the address of a service that is not persistent, and its
+// real servers', worth a look into the wide table.
+func besideWide() lvs.Service {
+	s := tcpService6(lvs.RR, lvs.Masquerade, 2)
+	s.Key.Addr = netip.AddrPortFrom(s.Key.Addr.Addr(), 443)
+	s.Persistence = lvs.Persistence{Timeout: 60, Mask: lvs.MaskOf(lvs.IPv6, 128)}
+	return s
 }
 
 func tunnelServices() (all []lvs.Service) {
