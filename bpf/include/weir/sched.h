@@ -75,65 +75,74 @@ static long wrr_turn(__u32 i, struct pick *k)
 	return 1;
 }
 
-static __always_inline long candidate(struct pick *k, const struct slot *s, __u32 at, __u64 load, __u32 weight)
+static __always_inline void candidate(struct pick *k, __u32 dest, __u64 load, __u32 weight)
 {
-	k->dest = s->dest;
-	k->at = at;
+	k->dest = dest;
 	k->load = load;
 	k->weight = weight;
-	return 0;
-}
-
-/*
- * Those that look at everybody. The first met wins a tie.
- *   lc    fewest of active · 256 + (active + inactive)
- *   wlc   the same over the weight, compared crosswise
- *   sed   active + 1 over the weight
- *   nq    whoever has no active connection, at once; else as sed
- *   fo    the highest weight
- *   ovf   the highest weight among those whose active connections do not exceed it
- */
-static __always_inline long consider(struct pick *k, enum scheduler how, const struct slot *s, __u32 i)
-{
-	__u64 conns, active, load;
-	__u32 weight;
-
-	if (!usable(s))
-		return 0;
-	conns = conns_of(s->dest);
-	active = conns >> 32;
-	weight = how == SCHED_LC ? 1 : s->weight;
-	trace(STEP_CONSIDERED, s->dest, (__u32)s->weight << 16 | (__u16)active);
-	if (how == SCHED_FO || how == SCHED_OVF) {
-		if ((how == SCHED_OVF && active > weight) || (k->dest && weight <= k->weight))
-			return 0;
-		return candidate(k, s, i, 0, weight);
-	}
-	if (how == SCHED_NQ && !active) {
-		candidate(k, s, i, 0, weight);
-		return 1;
-	}
-	load = how == SCHED_SED || how == SCHED_NQ ? active + 1 : active * 257 + (__u32)conns;
-	if (k->dest && k->load * weight <= load * k->weight)
-		return 0;
-	return candidate(k, s, i, load, weight);
 }
 
 /* A turn looks at several: entering it costs as much as looking at one. */
 #define AT_ONCE 8
 
-static long scan_turn(__u32 i, struct pick *k)
+/*
+ * The least loaded for its weight, compared crosswise. The first met wins a tie.
+ *   lc    fewest of active · 256 + (active + inactive)
+ *   wlc   the same over the weight
+ *   sed   active + 1 over the weight
+ *   nq    whoever has no active connection, at once; else as sed
+ */
+static long least_turn(__u32 i, struct pick *k)
 {
 	enum scheduler how = k->set->scheduler;
-	__u32 count = k->set->count;
+	bool shortest = how == SCHED_SED || how == SCHED_NQ, telling = explaining;
+	__u32 first = k->set->first, count = k->set->count;
 
 	i *= AT_ONCE;
-	for (int n = 0; n < AT_ONCE; n++, i++) {
-		struct slot *s = i < count ? slot_at(k->set, i) : NULL;
+#pragma unroll
+	for (int n = 0; n < AT_ONCE; n++) {
+		__u32 at = i + n, place = first + at;
+		struct slot *s = at < count ? bpf_map_lookup_elem(&slots, &place) : NULL;
+		__u64 conns, active, load;
+		__u32 weight;
 
-		if (!s || consider(k, how, s, i))
+		if (!s)
 			return 1;
+		if (!usable(s))
+			continue;
+		conns = conns_of(s->dest);
+		active = conns >> 32;
+		if (unlikely(telling))
+			trace(STEP_CONSIDERED, s->dest, (__u32)s->weight << 16 | (__u16)active);
+		weight = how == SCHED_LC ? 1 : s->weight;
+		load = shortest ? active + 1 : active * 257 + (__u32)conns;
+		if (how == SCHED_NQ && !active) {
+			candidate(k, s->dest, load, weight);
+			return 1;
+		}
+		if (!k->dest || k->load * weight > load * k->weight)
+			candidate(k, s->dest, load, weight);
 	}
+	return 0;
+}
+
+/*
+ *   fo    the highest weight
+ *   ovf   the highest weight among those whose active connections do not exceed it
+ */
+static long highest_turn(__u32 i, struct pick *k)
+{
+	struct slot *s = slot_at(k->set, i);
+	__u32 active;
+
+	if (!s || !usable(s))
+		return 0;
+	active = conns_of(s->dest) >> 32;
+	trace(STEP_CONSIDERED, s->dest, (__u32)s->weight << 16 | (__u16)active);
+	if (k->set->scheduler == SCHED_OVF && active > s->weight)
+		return 0;
+	if (!k->dest || s->weight > k->weight)
+		candidate(k, s->dest, 0, s->weight);
 	return 0;
 }
 
@@ -167,7 +176,10 @@ static __always_inline __u32 scan(struct set *set)
 	k.dest = hidden(0, set->count);
 	k.load = hidden(0, set->count);
 	k.weight = hidden(0, set->count);
-	bpf_loop((set->count + AT_ONCE - 1) / AT_ONCE, scan_turn, &k, 0);
+	if (set->scheduler == SCHED_FO || set->scheduler == SCHED_OVF)
+		bpf_loop(set->count, highest_turn, &k, 0);
+	else
+		bpf_loop((set->count + AT_ONCE - 1) / AT_ONCE, least_turn, &k, 0);
 	return k.dest;
 }
 
