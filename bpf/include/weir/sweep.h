@@ -61,10 +61,17 @@ static __always_inline bool drawn(const struct sweeping *s)
 
 static __always_inline void sweep_bucket(__u64 *b, bool v6, struct sweeping *s)
 {
-	bool lottery = drawn(s);
+	__u64 any = 0;
+	bool lottery;
 
 	if (!b)
 		return;
+	/* Most buckets are empty. */
+	for (int i = 0; i < CONN_WAYS; i++)
+		any |= READ_ONCE(b[i * STRIDE(v6) + STRIDE(v6) - 1]);
+	if (!any)
+		return;
+	lottery = drawn(s);
 	for (int i = 0; i < CONN_WAYS; i++) {
 		__u64 *ctl = &b[i * STRIDE(v6) + STRIDE(v6) - 1];
 		__u64 word = READ_ONCE(*ctl);
@@ -99,10 +106,16 @@ static __always_inline bool wide_condemned(const struct wide *e, __u64 word, con
  * held lives on. */
 static __always_inline void sweep_wide(struct wide_bucket *b, struct sweeping *s)
 {
-	bool lottery = drawn(s);
+	__u64 any = 0;
+	bool lottery;
 
 	if (!b)
 		return;
+	for (int i = 0; i < CONN_WAYS; i++)
+		any |= READ_ONCE(b->conn[i].ctl);
+	if (!any)
+		return;
+	lottery = drawn(s);
 	for (int i = 0; i < CONN_WAYS; i++) {
 		struct wide *e = &b->conn[i];
 		__u64 word = READ_ONCE(e->ctl);

@@ -121,7 +121,7 @@ func (r *rig) outlive() {
 func (r *rig) sweepAll() (use lvs.ConnectionUse) {
 	r.Helper()
 	for slice := range slices64 {
-		if err := r.plane.sweepSlice(slice, &use); err != nil {
+		if err := r.plane.sweepSlice(sweepTables, slice, &use); err != nil {
 			r.Fatal(err)
 		}
 	}

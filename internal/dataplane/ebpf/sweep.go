@@ -3,6 +3,7 @@ package ebpf
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -17,13 +18,36 @@ const (
 	slices64   = 64
 )
 
-var sweepTables = []struct {
-	table engineTable
-	name  string
-}{
-	{engineTableTABLE_CONNS4, "conns4"}, {engineTableTABLE_CONNS6, "conns6"},
-	{engineTableTABLE_HALF4, "half4"}, {engineTableTABLE_HALF6, "half6"},
-	{engineTableTABLE_WIDE, "wides"},
+// A sweepTable is a table of connections, and whose they are.
+type sweepTable struct {
+	table  engineTable
+	name   string
+	family lvs.Family // with wide: any
+	wide   bool
+}
+
+var sweepTables = []sweepTable{
+	{engineTableTABLE_CONNS4, "conns4", lvs.IPv4, false}, {engineTableTABLE_CONNS6, "conns6", lvs.IPv6, false},
+	{engineTableTABLE_HALF4, "half4", lvs.IPv4, false}, {engineTableTABLE_HALF6, "half6", lvs.IPv6, false},
+	{engineTableTABLE_WIDE, "wides", 0, true},
+}
+
+// inUse are the tables that may hold connections: a destination keeps its
+// number as long as one refers to it.
+func (p *Plane) inUse() []sweepTable {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	families, wide := make(map[lvs.Family]bool), false
+	for k, d := range p.table.dests {
+		families[k.service.AF()] = true
+		wide = wide || d.written.Flags&destWide != 0
+	}
+	return slices.DeleteFunc(slices.Clone(sweepTables), func(t sweepTable) bool {
+		if t.wide {
+			return !wide
+		}
+		return !families[t.family]
+	})
 }
 
 // Run forgets outlived connections and drained destinations until ctx ends.
@@ -31,13 +55,17 @@ func (p *Plane) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery / slices64)
 	defer tick.Stop()
 	var use lvs.ConnectionUse
+	var tables []sweepTable
 	for slice := 0; ; slice = (slice + 1) % slices64 {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		if err := p.sweepSlice(slice, &use); err != nil {
+		if slice == 0 {
+			tables = p.inUse()
+		}
+		if err := p.sweepSlice(tables, slice, &use); err != nil {
 			return err
 		}
 		if slice == slices64-1 {
@@ -71,9 +99,9 @@ func (p *Plane) size() int {
 	return n
 }
 
-// sweepSlice forgets what is outlived in one slice of every table.
-func (p *Plane) sweepSlice(slice int, use *lvs.ConnectionUse) error {
-	for _, t := range sweepTables {
+// sweepSlice forgets what is outlived in one slice of each of the tables.
+func (p *Plane) sweepSlice(tables []sweepTable, slice int, use *lvs.ConnectionUse) error {
+	for _, t := range tables {
 		all := int(p.engine.maps[t.name].MaxEntries())
 		from, to := all*slice/slices64, all*(slice+1)/slices64
 		if from == to {
