@@ -102,9 +102,11 @@ static __always_inline void plain_check(const struct plain *p, bool v6, __u64 ch
 	struct tcp *t = l4;
 	struct udp *u = l4;
 
-	if (p->protocol == IPPROTO_TCP)
-		t->check = csum_apply(t->check, change);
-	else if (u->check || v6)
+	if (p->protocol == IPPROTO_TCP) {
+		/* Always there; the verifier of Linux 6.1 has forgotten that it was seen. */
+		if ((void *)(t + 1) <= ctx_end(p->ctx))
+			t->check = csum_apply(t->check, change);
+	} else if (u->check || v6)
 		u->check = csum_apply(u->check, change) ?: 0xffff;
 }
 
