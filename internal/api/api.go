@@ -150,11 +150,16 @@ func (h handlers) services(ctx context.Context, q *serviceQuery) (*body[[]client
 			return nil, err
 		}
 	}
-	out := make([]client.Service, 0, len(snap.Installed))
-	for _, s := range snap.Installed {
-		if q.Service == "" || s.Key == only {
+	if q.Service != "" {
+		out := []client.Service{}
+		if s, ok := snap.Installed.Get(only); ok {
 			out = append(out, toService(snap, s, totals))
 		}
+		return &body[[]client.Service]{out}, nil
+	}
+	out := make([]client.Service, 0, snap.Installed.Len())
+	for s := range snap.Installed.Values() {
+		out = append(out, toService(snap, s, totals))
 	}
 	return &body[[]client.Service]{out}, nil
 }

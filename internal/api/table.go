@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -125,11 +124,11 @@ func (h handlers) show(ctx context.Context, k lvs.ServiceKey) (*tagged[client.Se
 		return nil, unreadable(err)
 	}
 	snap := h.o.Director.Snapshot()
-	i := slices.IndexFunc(snap.Installed, func(s lvs.Service) bool { return s.Key == k })
-	if i < 0 {
+	installed, ok := snap.Installed.Get(k)
+	if !ok {
 		return nil, problem(refusedKey(k, lvs.ErrNoService))
 	}
-	s := toService(snap, snap.Installed[i], totals)
+	s := toService(snap, installed, totals)
 	return &tagged[client.Service]{`"` + s.Tag + `"`, s}, nil
 }
 
