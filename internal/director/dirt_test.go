@@ -172,7 +172,9 @@ func TestAChangeTouchesOneService(t *testing.T) {
 		k := cfg.Services[500].Key
 		for name, c := range map[string]func(){
 			"a verdict": func() { b.d.Judge(lvs.Verdict{Service: k, Destination: one, Up: true, At: time.Now()}) },
-			"an order":  func() { go b.change(lvs.Change{Kind: lvs.OrderWeight, Service: lvs.Service{Key: k}, Destination: lvs.Destination{Addr: one, Weight: 7}}) },
+			"an order": func() {
+				go b.change(lvs.Change{Kind: lvs.OrderWeight, Service: lvs.Service{Key: k}, Destination: lvs.Destination{Addr: one, Weight: 7}})
+			},
 			"a hand": func() {
 				go b.change(lvs.Change{Kind: lvs.AddDestination, Service: lvs.Service{Key: k}, Destination: lvs.Destination{Addr: two, Weight: 7, Forward: lvs.Masquerade}})
 			},
