@@ -20,7 +20,7 @@ const mostBytes = 64 << 20
 
 // table registers what reads and changes the table.
 func (h handlers) table(a huma.API) {
-	huma.Get(a, "/v1/services", h.services, says("services", lvs.RoleRead, "The table with health and counters"))
+	huma.Get(a, "/v1/services", h.services, says("services", lvs.RoleRead, "The table with health and counters"), lists(a, []client.Service{}))
 	huma.Post(a, "/v1/services", h.addService, says("add-service", lvs.RoleAdmin, "Add a virtual service"), created)
 	huma.Get(a, "/v1/services/{service}", h.service, says("service", lvs.RoleRead, "One virtual service"))
 	huma.Put(a, "/v1/services/{service}", h.editService, says("edit-service", lvs.RoleAdmin, "Replace everything of a service but its real servers"))

@@ -20,7 +20,8 @@ type Memory struct {
 
 // A Note is one thing to remember; exactly one field is set.
 type Note struct {
-	File     *config.Config  `json:"file,omitempty"`
+	File     *config.Config  `json:"file,omitempty"`    // without its services
+	Says     *config.Service `json:"says,omitempty"`    // one of the file's services
 	Service  *config.Service `json:"service,omitempty"` // asked for like this
 	Gone     *lvs.ServiceKey `json:"gone,omitempty"`    // not asked for any more
 	Cleared  bool            `json:"cleared,omitempty"` // nothing is
@@ -31,7 +32,12 @@ type Note struct {
 
 // Notes are the fewest notes that say all of m.
 func (m Memory) Notes() []Note {
-	notes := []Note{{File: &m.File}, {Timeouts: &m.Timeouts}}
+	head := m.File
+	head.Services = nil
+	notes := append(make([]Note, 0, len(m.File.Services)+2), Note{File: &head}, Note{Timeouts: &m.Timeouts})
+	for i := range m.File.Services {
+		notes = append(notes, Note{Says: &m.File.Services[i]})
+	}
 	file := WishOf(m.File)
 	for k, hand := range m.Wish.ByHand(file) {
 		if hand == lvs.HandDeleted {
@@ -54,6 +60,9 @@ func (m *Memory) Take(n Note) {
 	switch {
 	case n.File != nil:
 		m.File, m.Wish = *n.File, WishOf(*n.File)
+	case n.Says != nil:
+		m.File.Services = append(m.File.Services, *n.Says)
+		m.Wish[n.Says.Key] = *n.Says
 	case n.Service != nil:
 		m.Wish[n.Service.Key] = *n.Service
 	case n.Gone != nil:
