@@ -26,6 +26,13 @@ func main() {
 	os.Exit(run(filepath.Base(os.Args[0]), os.Args[1:]))
 }
 
+// hasty makes a command that soon ends collect garbage seldom.
+func hasty(getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
+
 // sparing makes the daemon collect garbage earlier, unless somebody has said
 // when: what a large table leaves behind for a moment is as much as the table,
 // and a daemon has time.
@@ -39,6 +46,7 @@ func sparing(getenv func(string) string) {
 func run(program string, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	hasty(os.Getenv)
 	env := cli.Env{
 		Stdin:    os.Stdin,
 		Stdout:   os.Stdout,

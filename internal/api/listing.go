@@ -30,9 +30,7 @@ type listing struct {
 }
 
 func (l *listing) add(v any) {
-	text, err := json.Marshal(v)
-	if err != nil || l.broken {
-		l.broken = true
+	if l.broken {
 		return
 	}
 	before := byte('[')
@@ -40,10 +38,8 @@ func (l *listing) add(v any) {
 		before = ','
 	}
 	l.some = true
-	_ = l.to.WriteByte(before) // an error stays until the end
-	if _, err := l.to.Write(text); err != nil {
-		l.broken = true
-	}
+	_ = l.to.WriteByte(before)                        // an error stays until the end
+	l.broken = json.NewEncoder(l.to).Encode(v) != nil // with a line's end, which is space to JSON
 }
 
 // end ends the list. One that is broken has no end, so that nobody takes it for
