@@ -26,10 +26,27 @@ func main() {
 	os.Exit(run(filepath.Base(os.Args[0]), os.Args[1:]))
 }
 
+// hasty makes a command that soon ends collect garbage seldom.
+func hasty(getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
+
+// sparing makes the daemon collect garbage earlier, unless somebody has said
+// when: what a large table leaves behind for a moment is as much as the table,
+// and a daemon has time.
+func sparing(getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(40)
+	}
+}
+
 // run answers as the program it is called as.
 func run(program string, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	hasty(os.Getenv)
 	env := cli.Env{
 		Stdin:    os.Stdin,
 		Stdout:   os.Stdout,
@@ -48,6 +65,7 @@ func run(program string, args []string) int {
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)
+		sparing(os.Getenv)
 		return runDaemon(ctx, system(env, o, hangup))
 	}
 	env.RealServer = func(asking bool) cli.RealServer {

@@ -6,6 +6,7 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"iter"
@@ -135,7 +136,7 @@ type serviceQuery struct {
 	Counters bool   `query:"counters" default:"true" doc:"false: without counters, which is quicker"`
 }
 
-func (h handlers) services(ctx context.Context, q *serviceQuery) (*body[[]client.Service], error) {
+func (h handlers) services(ctx context.Context, q *serviceQuery) (*listed, error) {
 	var totals lvs.Totals
 	if q.Counters {
 		var err error
@@ -150,13 +151,20 @@ func (h handlers) services(ctx context.Context, q *serviceQuery) (*body[[]client
 			return nil, err
 		}
 	}
-	out := make([]client.Service, 0, len(snap.Installed))
-	for _, s := range snap.Installed {
-		if q.Service == "" || s.Key == only {
-			out = append(out, toService(snap, s, totals))
+	return &listed{func(c huma.Context) {
+		c.SetHeader("Content-Type", "application/json")
+		l := listing{to: bufio.NewWriterSize(c.BodyWriter(), 1<<16)}
+		if q.Service != "" {
+			if s, ok := snap.Installed.Get(only); ok {
+				l.add(toService(snap, s, totals))
+			}
+		} else {
+			for s := range snap.Installed.Values() {
+				l.add(toService(snap, s, totals))
+			}
 		}
-	}
-	return &body[[]client.Service]{out}, nil
+		l.end()
+	}}, nil
 }
 
 func (h handlers) totals(ctx context.Context, _ *struct{}) (*body[client.Totals], error) {

@@ -64,12 +64,12 @@ func (d *fakeDirector) Change(_ context.Context, cs []lvs.Change) ([]error, erro
 func (d *fakeDirector) Preview(context.Context, config.Config) ([]string, error) { return nil, nil }
 
 func (d *fakeDirector) Snapshot() *lvs.Snapshot {
-	return &lvs.Snapshot{Configured: true, Config: "weir.yaml", Fallback: map[lvs.ServiceKey]bool{web: true},
-		Installed: []lvs.Service{{Key: web, Scheduler: lvs.WLC, Destinations: []lvs.Destination{
-			{Addr: sad, Forward: lvs.DirectRoute, Weight: 1}, {Addr: one, Weight: 0}}}},
-		Health: map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health{web: {
+	return &lvs.Snapshot{Configured: true, Config: "weir.yaml", Fallback: lvs.TableOf(map[lvs.ServiceKey]bool{web: true}),
+		Installed: lvs.ServiceTable(lvs.Service{Key: web, Scheduler: lvs.WLC, Destinations: []lvs.Destination{
+			{Addr: sad, Forward: lvs.DirectRoute, Weight: 1}, {Addr: one, Weight: 0}}}),
+		Health: lvs.TableOf(map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health{web: {
 			one: {Checked: true, Reason: lvs.ReasonRefused, Why: "connection refused", Since: then},
-			two: {Reason: lvs.ReasonUnchecked, Why: "not checked yet"}}}}
+			two: {Reason: lvs.ReasonUnchecked, Why: "not checked yet"}}})}
 }
 
 // serve runs the API on a socket of its own and gives a client of it.
@@ -143,10 +143,11 @@ type driftingDirector struct {
 
 func (d *driftingDirector) Snapshot() *lvs.Snapshot {
 	s := d.fakeDirector.Snapshot()
-	s.Wanted = append([]lvs.Service(nil), s.Installed[0].Clone())
-	s.Installed[0].Destinations = append(s.Installed[0].Destinations, lvs.Destination{Addr: two, Weight: 1})
-	delete(s.Health[web], two)
-	s.Installed = append(s.Installed, lvs.Service{Key: lvs.ServiceKey{Mark: 7, Family: lvs.IPv4}, Scheduler: lvs.RR,
+	s.Wanted = s.Installed
+	changed := s.Installed.At(web).Clone()
+	changed.Destinations = append(changed.Destinations, lvs.Destination{Addr: two, Weight: 1})
+	delete(s.Health.At(web), two)
+	s.Installed = lvs.ServiceTable(changed, lvs.Service{Key: lvs.ServiceKey{Mark: 7, Family: lvs.IPv4}, Scheduler: lvs.RR,
 		Destinations: []lvs.Destination{{Addr: netip.MustParseAddrPort("10.0.0.9:0"), Weight: 1}}})
 	s.Drift = d.drift
 	return s

@@ -20,7 +20,7 @@ func (h handlers) config(context.Context, *struct{}) (*body[client.Config], erro
 // hands are the services that are not as the configuration has them, sorted.
 func (h handlers) hands() []client.Hand {
 	out := []client.Hand{}
-	for k, hand := range h.o.Director.Snapshot().ByHand {
+	for k, hand := range h.o.Director.Snapshot().ByHand.All() {
 		out = append(out, client.Hand{Service: k.String(), Hand: string(hand)})
 	}
 	slices.SortFunc(out, client.Hand.Compare)

@@ -13,8 +13,8 @@ import (
 func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
 	out := client.Status{Version: h.o.Version, PID: h.o.PID, Started: h.o.Started, Configured: s.Configured,
 		Config: s.Config, Applied: s.Applied, Problem: s.Problem, Plane: s.Plane.Name,
-		Interfaces: s.Plane.Modes, TableSince: s.Plane.Since, Services: len(s.Installed),
-		Fallbacks: len(s.Fallback), Use: t.Connections}
+		Interfaces: s.Plane.Modes, TableSince: s.Plane.Since, Services: s.Installed.Len(),
+		Fallbacks: s.Fallback.Len(), Use: t.Connections}
 	for _, d := range s.Drift {
 		out.Drift = append(out.Drift, client.Drift{Service: d.Name(), Kind: string(d.Kind), Lines: d.Lines})
 	}
@@ -27,7 +27,7 @@ func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
 	if out.Interfaces == nil {
 		out.Interfaces = map[string]string{}
 	}
-	for _, hs := range s.Health {
+	for hs := range s.Health.Values() {
 		for _, health := range hs {
 			if health.Up {
 				out.Up++
@@ -41,15 +41,15 @@ func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
 
 func toService(s *lvs.Snapshot, v lvs.Service, t lvs.Totals) client.Service {
 	counted := t.Services[v.Key]
-	c := client.Service{ServiceSpec: client.SpecOf(v), Tag: v.Tag(), ByHand: string(s.ByHand[v.Key]), Fallback: s.Fallback[v.Key],
+	c := client.Service{ServiceSpec: client.SpecOf(v), Tag: v.Tag(), ByHand: string(s.ByHand.At(v.Key)), Fallback: s.Fallback.At(v.Key),
 		Counters: counted.Counters, Rates: counted.Rates, Destinations: make([]client.Destination, 0, len(v.Destinations))}
 	for _, d := range v.Destinations {
-		c.Destinations = append(c.Destinations, toDestination(d, s.Health[v.Key], counted.Destinations[d.Addr]))
+		c.Destinations = append(c.Destinations, toDestination(d, s.Health.At(v.Key), counted.Destinations[d.Addr]))
 	}
 	ofOthers(s, v, c.Destinations)
-	c = leftOut(c, v, s.Health[v.Key], counted)
+	c = leftOut(c, v, s.Health.At(v.Key), counted)
 	for i, d := range c.Destinations {
-		for at, o := range s.Orders[v.Key] {
+		for at, o := range s.Orders.At(v.Key) {
 			if at.String() == d.Destination {
 				c.Destinations[i].Order = toOrder(o)
 			}
@@ -64,10 +64,7 @@ func ofOthers(s *lvs.Snapshot, v lvs.Service, ds []client.Destination) {
 	if !slices.ContainsFunc(s.Drift, func(d lvs.Drift) bool { return d.Service == v.Key && d.Kind != lvs.DriftSetting }) {
 		return
 	}
-	var wanted lvs.Service
-	if i := slices.IndexFunc(s.Wanted, func(w lvs.Service) bool { return w.Key == v.Key }); i >= 0 {
-		wanted = s.Wanted[i]
-	}
+	wanted := s.Wanted.At(v.Key)
 	for i, d := range v.Destinations {
 		if _, ok := wanted.Destination(d.Addr); !ok {
 			ds[i].Health, ds[i].Why = "unchecked", "put there by somebody else"

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ const mostBytes = 64 << 20
 
 // table registers what reads and changes the table.
 func (h handlers) table(a huma.API) {
-	huma.Get(a, "/v1/services", h.services, says("services", lvs.RoleRead, "The table with health and counters"))
+	huma.Get(a, "/v1/services", h.services, says("services", lvs.RoleRead, "The table with health and counters"), lists(a, []client.Service{}))
 	huma.Post(a, "/v1/services", h.addService, says("add-service", lvs.RoleAdmin, "Add a virtual service"), created)
 	huma.Get(a, "/v1/services/{service}", h.service, says("service", lvs.RoleRead, "One virtual service"))
 	huma.Put(a, "/v1/services/{service}", h.editService, says("edit-service", lvs.RoleAdmin, "Replace everything of a service but its real servers"))
@@ -125,11 +124,11 @@ func (h handlers) show(ctx context.Context, k lvs.ServiceKey) (*tagged[client.Se
 		return nil, unreadable(err)
 	}
 	snap := h.o.Director.Snapshot()
-	i := slices.IndexFunc(snap.Installed, func(s lvs.Service) bool { return s.Key == k })
-	if i < 0 {
+	installed, ok := snap.Installed.Get(k)
+	if !ok {
 		return nil, problem(refusedKey(k, lvs.ErrNoService))
 	}
-	s := toService(snap, snap.Installed[i], totals)
+	s := toService(snap, installed, totals)
 	return &tagged[client.Service]{`"` + s.Tag + `"`, s}, nil
 }
 

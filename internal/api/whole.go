@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -23,7 +24,7 @@ func (h handlers) wholeTable(context.Context, *struct{}) (*tagged[client.Table],
 }
 
 func (h handlers) showTable() (*tagged[client.Table], error) {
-	installed := h.o.Director.Snapshot().Installed
+	installed := slices.Collect(h.o.Director.Snapshot().Installed.Values())
 	return &tagged[client.Table]{`"` + lvs.TagOf(installed) + `"`, client.TableOf(installed)}, nil
 }
 

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -26,12 +28,12 @@ func (t *table) print(w io.Writer) error {
 			widths[i] = max(widths[i], utf8.RuneCountInString(c))
 		}
 	}
+	out := bufio.NewWriterSize(w, 1<<16) // a large table is not a call for each line
 	for _, r := range t.rows {
-		if _, err := fmt.Fprintln(w, t.line(r, widths)); err != nil {
-			return err
-		}
+		_, _ = out.WriteString(t.line(r, widths)) // an error stays until the end
+		_ = out.WriteByte('\n')
 	}
-	return nil
+	return out.Flush()
 }
 
 func (t *table) line(r []string, widths []int) string {
@@ -77,7 +79,7 @@ func (c *command) colour() bool {
 func amount(n uint64) string {
 	for _, unit := range []string{"", "K", "M", "G", "T"} {
 		if n < 10000 {
-			return fmt.Sprintf("%d%s", n, unit)
+			return strconv.FormatUint(n, 10) + unit
 		}
 		n /= 1000
 	}

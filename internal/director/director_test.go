@@ -182,7 +182,7 @@ func TestAServersLife(t *testing.T) {
 		if n := strings.Count(b.log.String(), "destination changed"); n != 5 {
 			t.Errorf("%d lines for 5 changes of mind:\n%s", n, b.log.String())
 		}
-		h := b.d.Snapshot().Health[web][one]
+		h := b.d.Snapshot().Health.At(web)[one]
 		if h.Up || h.Why != "connection refused" || h.Reason != lvs.ReasonRefused {
 			t.Errorf("health %+v", h)
 		}
@@ -237,7 +237,7 @@ func TestAdoption(t *testing.T) {
 				b.d.Reach(here)
 				b.d.Configure(webs(true, real(one), real(two)), "f")
 				b.want(tt.want)
-				b.d.Judge(lvs.Verdict{Service: web, Destination: one, Up: b.d.Snapshot().Health[web][one].Up, At: time.Now()})
+				b.d.Judge(lvs.Verdict{Service: web, Destination: one, Up: b.d.Snapshot().Health.At(web)[one].Up, At: time.Now()})
 				b.want(tt.want)
 				if got := b.kinds(); len(got) != tt.events {
 					t.Errorf("events %v, want %d", got, tt.events)
@@ -283,7 +283,7 @@ func TestAVoidVerdict(t *testing.T) {
 		b.d.Configure(webs(false, real(two)), "f")
 		b.judge(one, true)
 		b.want("")
-		if h := b.d.Snapshot().Health[web]; len(h) != 1 {
+		if h := b.d.Snapshot().Health.At(web); len(h) != 1 {
 			t.Errorf("believed: %v", h)
 		}
 	})
@@ -425,7 +425,7 @@ func arrived(t *testing.T, seed uint64, b *bench, cfg config.Config, up map[neti
 	if steps := plan.Diff(have, plan.Desired(in)); len(steps) != 0 {
 		t.Errorf("seed %d: still to do: %v", seed, steps)
 	}
-	if s := b.d.Snapshot(); s.Problem != "" || !slices.EqualFunc(s.Installed, have, lvs.Service.Equal) {
+	if s := b.d.Snapshot(); s.Problem != "" || !slices.EqualFunc(slices.Collect(s.Installed.Values()), have, lvs.Service.Equal) {
 		t.Errorf("seed %d: the snapshot says %v, problem %q; installed is %v", seed, s.Installed, s.Problem, have)
 	}
 	if len(b.plane.Network().Links) != 1 {

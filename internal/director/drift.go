@@ -26,7 +26,7 @@ const (
 // installed is the book of what weir put in, and stood what was really found.
 type sharing struct {
 	with    dataplane.Sharer // nil: the table is weir's alone
-	stood   []lvs.Service
+	stood   plan.Book
 	lookAt  time.Time
 	suspect map[lvs.ServiceKey]bool // refused: nobody knows how much of the step was done
 	kept    bool                    // the book is kept when the table is read again
@@ -40,22 +40,26 @@ type sharing struct {
 func (m *mind) open(real []lvs.Service) {
 	s := &m.share
 	if s.with == nil {
-		m.installed = real
+		m.installed = plan.BookOf(real)
 		return
 	}
-	s.stood, s.lookAt = real, time.Now().Add(lookEvery)
+	s.stood, s.lookAt = plan.BookOf(real), time.Now().Add(lookEvery)
 	from := s.with.Ours()
 	if s.kept {
 		from = s.suspect
 	}
-	book := slices.DeleteFunc(slices.Clone(real), func(r lvs.Service) bool { return !from[r.Key] })
+	book := plan.Book{}
+	for _, r := range real {
+		if from[r.Key] {
+			book[r.Key] = r
+		}
+	}
 	if s.kept {
-		for _, b := range m.installed {
-			if !from[b.Key] {
-				book = append(book, b)
+		for k, b := range m.installed {
+			if !from[k] {
+				book[k] = b
 			}
 		}
-		slices.SortFunc(book, func(a, b lvs.Service) int { return a.Key.Compare(b.Key) })
 	}
 	m.installed, s.suspect, s.kept = book, nil, true
 }
@@ -69,7 +73,7 @@ func (m *mind) suspect(k lvs.ServiceKey) {
 }
 
 // found is what really stands.
-func (m *mind) found() []lvs.Service {
+func (m *mind) found() plan.Book {
 	if m.share.with != nil {
 		return m.share.stood
 	}
@@ -80,10 +84,10 @@ func (m *mind) found() []lvs.Service {
 // services would be put right.
 func (m *mind) reloaded(wish plan.Wish) []lvs.Service {
 	if m.share.with == nil {
-		return m.installed
+		return m.installed.Services()
 	}
 	ours := m.share.with.Ours()
-	return slices.DeleteFunc(slices.Clone(m.share.stood), func(r lvs.Service) bool {
+	return slices.DeleteFunc(m.share.stood.Services(), func(r lvs.Service) bool {
 		_, wished := wish[r.Key]
 		return !wished && !ours[r.Key]
 	})
@@ -92,33 +96,32 @@ func (m *mind) reloaded(wish plan.Wish) []lvs.Service {
 // takeWished takes what stands and is wished, but was not put there by weir,
 // into the book: it is compared with the wish instead of being made anew.
 func (m *mind) takeWished() {
-	for _, r := range m.share.stood {
-		if _, wished := m.wish[r.Key]; wished {
+	for k, r := range m.share.stood {
+		if _, wished := m.wish[k]; wished {
 			m.takeIn(r)
 		}
 	}
+	slices.SortFunc(m.share.claims, lvs.ServiceKey.Compare)
 }
 
 func (m *mind) takeIn(r lvs.Service) {
-	i, booked := slices.BinarySearchFunc(m.installed, r.Key, byKey)
-	if !booked {
-		m.installed = slices.Insert(slices.Clone(m.installed), i, r)
+	if _, booked := m.installed[r.Key]; !booked {
+		m.installed[r.Key] = r
+		m.touch(r.Key)
 		m.share.claims = append(m.share.claims, r.Key)
 	}
 }
-
-func byKey(s lvs.Service, k lvs.ServiceKey) int { return s.Key.Compare(k) }
 
 // claim makes weir's what was taken in. The data plane has nothing to write
 // for that unless the service was changed in between.
 func (m *mind) claim(ctx context.Context) error {
 	var errs []error
 	m.share.claims = slices.DeleteFunc(m.share.claims, func(k lvs.ServiceKey) bool {
-		i, booked := slices.BinarySearchFunc(m.installed, k, byKey)
+		s, booked := m.installed[k]
 		if !booked {
 			return true
 		}
-		if err := m.d.o.Plane.Put(ctx, m.installed[i]); err != nil {
+		if err := m.d.o.Plane.Put(ctx, s); err != nil {
 			errs = append(errs, fmt.Errorf("take over %v: %w", k, err))
 			return false
 		}
@@ -134,11 +137,11 @@ func (m *mind) adopt(c lvs.Change) error {
 	if _, wished := m.wish[k]; wished || m.share.with == nil {
 		return nil
 	}
-	i, stands := slices.BinarySearchFunc(m.share.stood, k, byKey)
+	found, stands := m.share.stood[k]
 	if !stands {
 		return nil
 	}
-	alone, err := m.asWish(m.share.stood[i])
+	alone, err := m.asWish(found)
 	if err != nil {
 		return err
 	}
@@ -150,7 +153,7 @@ func (m *mind) adopt(c lvs.Change) error {
 	} else if err := alone.Apply(c, m.file); err != nil {
 		return err
 	}
-	m.takeOver(m.share.stood[i], asFound)
+	m.takeOver(found, asFound)
 	return nil
 }
 
@@ -160,7 +163,7 @@ func (m *mind) adoptAll() {
 	if m.share.with == nil {
 		return
 	}
-	for _, found := range m.share.stood {
+	for _, found := range m.share.stood.Services() {
 		if _, wished := m.wish[found.Key]; wished {
 			continue
 		}
@@ -201,7 +204,7 @@ func (m *mind) lookAround(ctx context.Context, now time.Time) {
 		m.read = false // what is wrong is told when it is read again
 		return
 	}
-	s.stood = real
+	s.stood, m.unseen = plan.BookOf(real), dirt{all: true}
 	drift := m.drifted()
 	if len(drift) == 0 || m.said.Drift != config.CorrectDrift {
 		return
@@ -209,23 +212,24 @@ func (m *mind) lookAround(ctx context.Context, now time.Time) {
 	for _, d := range drift {
 		m.tellDrift("drift-corrected", "drift corrected", d)
 	}
-	m.installed = real
+	m.installed = plan.BookOf(real)
+	m.touchAll()
 	m.tuned = m.tuned && len(s.astray) == 0
 }
 
 // drifted is how what stands differs from what is wanted, what the data
 // plane refused aside.
 func (m *mind) drifted() (out []lvs.Drift) {
-	for _, step := range plan.Diff(m.share.stood, m.wanted) {
+	for _, step := range plan.Diff(m.share.stood.Services(), m.wanted.Services()) {
 		k := step.Service.Key
 		if m.refused[k] != nil {
 			continue
 		}
 		d := lvs.Drift{Service: k, Kind: lvs.DriftChanged, Lines: step.Lines()}
-		if i, stands := slices.BinarySearchFunc(m.share.stood, k, byKey); !stands {
+		if found, stands := m.share.stood[k]; !stands {
 			d.Kind = lvs.DriftMissing
 		} else if step.Drop {
-			d.Kind, d.Lines = lvs.DriftForeign, m.share.stood[i].Lines()
+			d.Kind, d.Lines = lvs.DriftForeign, found.Lines()
 		}
 		out = append(out, d)
 	}

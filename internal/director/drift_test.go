@@ -131,7 +131,7 @@ func TestDriftIsReported(t *testing.T) {
 		time.Sleep(time.Hour)
 		b.want("10.0.0.2:80=9 10.0.0.1:80=1 127.0.0.1:80=5")
 		snap := b.d.Snapshot()
-		if len(snap.Installed) != 2 || !slices.Equal(snap.Drift[0].Lines, []string{"-e -t 192.0.2.1:80 -r 10.0.0.2:80 -m -w 1"}) ||
+		if snap.Installed.Len() != 2 || !slices.Equal(snap.Drift[0].Lines, []string{"-e -t 192.0.2.1:80 -r 10.0.0.2:80 -m -w 1"}) ||
 			snap.Drift[1].Lines[0] != "-A -f 7 -s rr" {
 			t.Errorf("snapshot %v, drift %v", snap.Installed, snap.Drift)
 		}

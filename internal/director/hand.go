@@ -99,7 +99,6 @@ func (m *mind) take() {
 		}
 		m.trial.taken = append(m.trial.taken, a)
 	}
-	m.rewish()
 }
 
 // settle answers what took effect, takes back what was refused, and returns
@@ -124,7 +123,6 @@ func (m *mind) settle() (again []asked) {
 	if m.blind != nil || m.untuned != nil {
 		m.timeouts, m.tuned = m.trial.timeouts, false
 	}
-	m.rewish()
 	return again
 }
 
@@ -151,7 +149,6 @@ func (m *mind) alone(ctx context.Context, a asked) {
 		m.answerOne(a, err)
 		return
 	}
-	m.rewish()
 	m.trial.taken = []asked{a}
 	_ = m.try(ctx) // what it means for the change is asked here
 	why := m.hit(a.change())
@@ -162,6 +159,7 @@ func (m *mind) alone(ctx context.Context, a asked) {
 
 // keep remembers k as it is before it is changed.
 func (m *mind) keep(k lvs.ServiceKey) {
+	m.touch(k)
 	if _, kept := m.trial.before[k]; kept {
 		return
 	}
@@ -176,9 +174,9 @@ func (m *mind) restore(k lvs.ServiceKey) {
 		m.wish[k] = b.service
 	}
 	m.setHealth(k, b.health)
-	m.in.Orders = m.in.Orders.But(k)
-	for _, o := range b.orders {
-		m.in.Orders = m.in.Orders.With(o)
+	delete(m.in.Orders, k)
+	if b.orders != nil {
+		m.in.Orders[k] = b.orders
 	}
 }
 
@@ -225,7 +223,7 @@ func (m *mind) match(c lvs.Change) error {
 		return nil
 	}
 	if c.WholeTable() {
-		if lvs.TagOf(m.found()) != c.Match {
+		if lvs.TagOf(m.found().Services()) != c.Match {
 			return fmt.Errorf("the table: %w", lvs.ErrChanged)
 		}
 		return nil
@@ -266,12 +264,12 @@ func (m *mind) follow(c lvs.Change) {
 	switch c.Kind {
 	case lvs.DeleteService:
 		m.trial.gone[k] = true
-		m.in.Orders = m.in.Orders.But(k)
+		delete(m.in.Orders, k)
 	case lvs.DeleteDestination:
 		m.trial.gone[k] = true
-		m.in.Orders = m.in.Orders.Without(k, at)
+		m.in.Orders.Revoke(k, at)
 	case lvs.AddDestination, lvs.EditDestination:
-		m.in.Orders = m.in.Orders.Without(k, at)
+		m.in.Orders.Revoke(k, at)
 		if c.Kind == lvs.AddDestination || c.Destination.Weight > 0 {
 			m.putInService(k, at)
 		}
@@ -305,13 +303,13 @@ func (m *mind) order(c lvs.Change) error {
 		return fmt.Errorf("%v: %w", at, lvs.ErrNoDestination)
 	}
 	if c.Kind == lvs.RevokeOrder {
-		m.in.Orders = m.in.Orders.Without(k, at)
+		m.in.Orders.Revoke(k, at)
 		return nil
 	}
 	if c.Destination.Weight < 0 {
 		return fmt.Errorf("weight %d: %w", c.Destination.Weight, lvs.ErrRange)
 	}
-	m.in.Orders = m.in.Orders.With(lvs.Order{Service: k, Destination: at, Weight: c.Destination.Weight,
+	m.in.Orders.Set(lvs.Order{Service: k, Destination: at, Weight: c.Destination.Weight,
 		Since: time.Now(), Until: c.Until})
 	return nil
 }

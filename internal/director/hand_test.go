@@ -67,7 +67,7 @@ func TestChangesByHand(t *testing.T) {
 		if got := b.plane.Timeouts(); got.UDP != time.Minute || b.d.Snapshot().Timeouts != got {
 			t.Errorf("timeouts %v", got)
 		}
-		if got := b.d.Snapshot().ByHand; got[web] != lvs.HandAdded {
+		if got := b.d.Snapshot().ByHand; got.At(web) != lvs.HandAdded {
 			t.Errorf("by hand: %v", got)
 		}
 		if !strings.Contains(b.log.String(), "table changed by hand") {
@@ -158,7 +158,7 @@ func TestMatch(t *testing.T) {
 		<-b.d.Configure(config.Config{}, "f")
 		b.good(by(lvs.AddService, one, 0))
 		c := by(lvs.EditService, one, 0)
-		c.Match, c.Service.Scheduler = b.d.Snapshot().Installed[0].Tag(), lvs.WRR
+		c.Match, c.Service.Scheduler = b.d.Snapshot().Installed.At(web).Tag(), lvs.WRR
 		errs := b.change(c, c)
 		if errs[0] != nil || !errors.Is(errs[1], lvs.ErrChanged) {
 			t.Errorf("%v", errs)
@@ -258,7 +258,7 @@ func TestManyCallers(t *testing.T) {
 			defer b.stop()
 			b.d.Reach(here)
 			b.d.Configure(config.Config{}, "f")
-			for len(b.change(by(lvs.AddService, one, 0))) == 1 && len(b.d.Snapshot().Installed) == 0 {
+			for len(b.change(by(lvs.AddService, one, 0))) == 1 && b.d.Snapshot().Installed.Len() == 0 {
 				time.Sleep(time.Second)
 			}
 			var wg sync.WaitGroup

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/weir-lb/weir/internal/config"
@@ -23,27 +22,31 @@ const (
 
 // A mind is everything the loop knows. Only the goroutine in Run touches it.
 type mind struct {
-	d   *Director
-	in  plan.Inputs
-	own bool // in.Health is in no snapshot yet
+	d *Director
+	// in is what plans are made from. Its Config has no services: those are
+	// in wish, as changed by hand. The maps are the mind's own, what is in
+	// them has been shown.
+	in plan.Inputs
+	// What must be planned, and what must be shown, anew.
+	todo, unseen dirt
 
 	from    string
 	changed bool // the configuration has not been applied whole yet
 	noted   bool // the journal was begun with it
-	handed  bool // what is asked for has been handed out to other rooms
 	applied time.Time
 	steps   int // done since the configuration arrived
 	waiters []chan error
-	told    []func()                     // answers to be given once the snapshot is shown
+	replies []func()                     // answers to be given once the snapshot is shown
 	answers map[lvs.ServiceKey]time.Time // until when a service waits for its first answers
+	soonest time.Time                    // the first of these; zero: none
 
 	// What is asked for is kept twice: as the configuration says, and as it
-	// has become by hand. in.Config has the services of the latter.
-	file    plan.Wish
-	said    config.Config
-	wish    plan.Wish
-	byHand  map[lvs.ServiceKey]lvs.Hand
-	targets []lvs.Target // as the monitor was told
+	// has become by hand.
+	file   plan.Wish
+	said   config.Config
+	wish   plan.Wish
+	byHand map[lvs.ServiceKey]lvs.Hand
+	told   told // what other rooms know of it
 
 	timeouts lvs.Timeouts
 	tuned    bool // the data plane has been told its tuning
@@ -55,11 +58,12 @@ type mind struct {
 	known   bool // the network has been seen
 	reached bool // the data plane has been told
 
-	installed []lvs.Service // what the data plane holds, by our own book
+	installed plan.Book // what the data plane holds, by our own book
 	share     sharing
 	read      bool // the book was opened with what is there
-	wanted    []lvs.Service
+	wanted    plan.Book
 	fallback  map[lvs.ServiceKey]bool
+	shown     lvs.Snapshot // the latest, whose tables the next one shares
 
 	// What went wrong in the latest attempt.
 	refused map[lvs.ServiceKey]error // by the data plane
@@ -72,7 +76,9 @@ type mind struct {
 }
 
 func newMind(d *Director) *mind {
-	m := &mind{d: d, answers: map[lvs.ServiceKey]time.Time{}, fallback: map[lvs.ServiceKey]bool{}, wish: plan.Wish{}}
+	m := &mind{d: d, answers: map[lvs.ServiceKey]time.Time{}, fallback: map[lvs.ServiceKey]bool{}, wish: plan.Wish{},
+		byHand: map[lvs.ServiceKey]lvs.Hand{}, installed: plan.Book{}, wanted: plan.Book{}}
+	m.in.Orders, m.in.Waiting = plan.Orders{}, map[lvs.ServiceKey]bool{}
 	m.share.with, _ = d.o.Plane.(dataplane.Sharer)
 	if r := d.o.Remembered; r != nil {
 		m.said, m.wish, m.in.Orders, m.timeouts = r.File, r.Wish, r.Orders, r.Timeouts
@@ -86,7 +92,8 @@ func (m *mind) configure(cfg config.Config, from string, done chan error) {
 	m.reloadTimeouts(m.said.Engine.Timeouts, cfg.Engine.Timeouts)
 	m.said, m.file = cfg, plan.WishOf(cfg)
 	m.in.Config, m.in.Configured = cfg, true
-	m.rewish()
+	m.in.Config.Services = nil
+	m.touchAll()
 	m.from, m.changed, m.noted = from, true, false
 	m.waiters = append(m.waiters, done)
 	m.steps, m.backoff, m.retry = 0, 0, time.Time{}
@@ -119,9 +126,6 @@ func (m *mind) preview(cfg config.Config) []string {
 	have := m.reloaded(wish)
 	in.Health = plan.Believe(in.Config, m.in.Health, have)
 	in.Waiting = maps.Clone(m.in.Waiting)
-	if in.Waiting == nil {
-		in.Waiting = map[lvs.ServiceKey]bool{}
-	}
 	for _, s := range in.Config.Services {
 		if _, known := m.in.Health[s.Key]; !known {
 			in.Waiting[s.Key] = true // its first answers would be out
@@ -132,13 +136,6 @@ func (m *mind) preview(cfg config.Config) []string {
 		lines = append(lines, s.Lines()...)
 	}
 	return lines
-}
-
-// rewish makes what is planned with follow what is asked for.
-func (m *mind) rewish() {
-	m.in.Config.Services = m.wish.Services()
-	m.byHand = m.wish.ByHand(m.file)
-	m.handed = false
 }
 
 func (m *mind) reach(n lvs.Network) { m.network, m.known, m.reached = n, true, false }
@@ -152,10 +149,8 @@ func (m *mind) next(now time.Time) time.Duration {
 	if m.share.with != nil && m.in.Configured && m.share.lookAt.Before(wake) {
 		wake = m.share.lookAt
 	}
-	for _, at := range m.answers {
-		if at.Before(wake) {
-			wake = at
-		}
+	if !m.soonest.IsZero() && m.soonest.Before(wake) {
+		wake = m.soonest
 	}
 	return max(wake.Sub(now), 0)
 }
@@ -179,7 +174,7 @@ func (m *mind) arrive(ctx context.Context) {
 	}
 	if m.changed && (m.known || m.d.o.Watcher == nil) {
 		m.changed, m.applied = false, time.Now()
-		m.d.log.Info("configuration applied", "file", m.from, "services", len(m.in.Config.Services), "changes", m.steps)
+		m.d.log.Info("configuration applied", "file", m.from, "services", len(m.wish), "changes", m.steps)
 		m.event("configuration", lvs.ServiceKey{}, netip.AddrPort{}, fmt.Sprintf("applied %s, %s", m.from, changes(m.steps)))
 		m.answer(nil)
 	}
@@ -198,15 +193,13 @@ func (m *mind) try(ctx context.Context) (err error) {
 		}
 		m.open(real)
 		m.read = true
+		m.touchAll()
 	}
 	m.takeWished()
-	if !m.handed {
-		m.handOut(time.Now())
-		m.handed = true
-	}
-	m.patience(time.Now())
-	m.wanted = plan.Desired(m.in)
-	m.noteFallback()
+	now := time.Now()
+	m.patience(now)
+	m.handOut(now)
+	m.want()
 	return errors.Join(m.applyNetwork(ctx), m.applyTuning(ctx), m.claim(ctx), m.applyTable(ctx))
 }
 
@@ -218,62 +211,6 @@ func (m *mind) look(ctx context.Context) (all []lvs.Service, err error) {
 		all = append(all, s)
 	}
 	return all, nil
-}
-
-// handOut takes a new configuration into what is believed and tells the rooms
-// that ask real servers and neighbours.
-func (m *mind) handOut(now time.Time) {
-	first := m.in.Health == nil
-	before := m.in.Health
-	m.in.Health, m.own = plan.Believe(m.in.Config, before, m.installed), true
-	for _, c := range m.in.Config.Services {
-		if _, had := before[c.Key]; had || c.Fallback == nil {
-			continue
-		}
-		// A sorry server found standing at start stays until somebody is up.
-		if on := first && m.stands(c.Key, c.Fallback.Addr); on {
-			m.fallback[c.Key] = true
-			continue
-		}
-		m.answers[c.Key] = now.Add(plan.Patience(c))
-	}
-	m.setTargets()
-	if m.d.o.Watcher != nil {
-		m.d.o.Watcher.Want(plan.Addresses(m.in.Config))
-	}
-}
-
-// setTargets tells the monitor, if there is anything it does not know. What is
-// believed is news only for targets it does not have.
-func (m *mind) setTargets() {
-	now := plan.Targets(m.in.Config, m.in.Health)
-	same := slices.EqualFunc(m.targets, now, func(a, b lvs.Target) bool {
-		a.Up = b.Up
-		return a == b
-	})
-	if !same || m.targets == nil {
-		m.d.o.Monitor.Set(now)
-	}
-	m.targets = append([]lvs.Target{}, now...)
-}
-
-func (m *mind) stands(k lvs.ServiceKey, at netip.AddrPort) bool {
-	return slices.ContainsFunc(m.installed, func(s lvs.Service) bool {
-		d, ok := s.Destination(at)
-		return s.Key == k && ok && d.Weight > 0
-	})
-}
-
-// patience works out which services still wait for their first answers.
-func (m *mind) patience(now time.Time) {
-	m.in.Waiting = make(map[lvs.ServiceKey]bool, len(m.answers))
-	for k, until := range m.answers {
-		if now.Before(until) {
-			m.in.Waiting[k] = true
-		} else {
-			delete(m.answers, k)
-		}
-	}
 }
 
 func (m *mind) applyNetwork(ctx context.Context) error {
@@ -305,7 +242,8 @@ func (m *mind) applyTuning(ctx context.Context) error {
 // others from changing. After a refusal the book is opened anew, since nobody
 // knows how much of the step was done.
 func (m *mind) applyTable(ctx context.Context) error {
-	steps := plan.Diff(m.installed, m.wanted)
+	steps := m.toDo()
+	m.todo = dirt{}
 	b, batches := m.d.o.Plane.(dataplane.Batcher)
 	if !batches || len(steps) < 2 {
 		return m.doAll(ctx, steps)
@@ -320,7 +258,6 @@ func (m *mind) applyTable(ctx context.Context) error {
 
 func (m *mind) doAll(ctx context.Context, steps []plan.Step) error {
 	var errs []error
-	var done []plan.Step
 	for _, s := range steps {
 		if err := m.do(ctx, s); err != nil {
 			errs = append(errs, err)
@@ -333,12 +270,11 @@ func (m *mind) doAll(ctx context.Context, steps []plan.Step) error {
 			continue
 		}
 		m.steps++
-		done = append(done, s)
+		m.installed.Do(s)
+		if m.share.with != nil {
+			m.share.stood.Do(s)
+		}
 		m.d.log.Debug("table changed", "service", s.Service.Key, "step", s)
-	}
-	m.installed = plan.After(m.installed, done)
-	if m.share.with != nil {
-		m.share.stood = plan.After(m.share.stood, done)
 	}
 	return errors.Join(errs...)
 }
@@ -359,7 +295,7 @@ func (m *mind) do(ctx context.Context, s plan.Step) error {
 // answer settles what those who wait for the configuration are told.
 func (m *mind) answer(err error) {
 	for _, w := range m.waiters {
-		m.told = append(m.told, func() { w <- err })
+		m.replies = append(m.replies, func() { w <- err })
 	}
 	m.waiters = nil
 }

@@ -44,15 +44,21 @@ func (m *mind) judge(v lvs.Verdict) {
 }
 
 // noteFallback notes which sorry servers come and go with the plan just made.
-func (m *mind) noteFallback() {
-	on := make(map[lvs.ServiceKey]bool)
-	for _, c := range m.in.Config.Services {
-		stands := plan.FallbackOn(m.in, c)
-		if stands {
-			on[c.Key] = true
-		}
-		if stands == m.fallback[c.Key] {
+func (m *mind) noteFallback(keys []lvs.ServiceKey) {
+	for _, k := range keys {
+		c, wished := m.wish[k]
+		if !wished {
+			delete(m.fallback, k)
 			continue
+		}
+		stands := plan.FallbackOn(m.in, c)
+		if stands == m.fallback[k] {
+			continue
+		}
+		if stands {
+			m.fallback[k] = true
+		} else {
+			delete(m.fallback, k)
 		}
 		kind, from, to, why := "fallback-off", "on", "off", "a real server is up"
 		if c.Fallback == nil {
@@ -66,7 +72,6 @@ func (m *mind) noteFallback() {
 		m.d.log.Info("fallback changed", "service", c.Key.String(), "from", from, "to", to, "why", why)
 		m.event(kind, c.Key, at, why)
 	}
-	m.fallback = on
 }
 
 // noteProblem notes whether the data plane took everything, and when to come back
@@ -113,9 +118,8 @@ func (m *mind) event(kind string, k lvs.ServiceKey, at netip.AddrPort, text stri
 
 func (m *mind) snapshot() *lvs.Snapshot {
 	s := &lvs.Snapshot{At: time.Now(), Configured: !m.applied.IsZero(), Config: m.from, Applied: m.applied,
-		Problem: m.problem, Wanted: m.wanted, Installed: m.found(), Drift: m.share.drift, Health: m.in.Health,
-		Fallback: m.fallback, Network: m.network, Orders: m.in.Orders, Timeouts: m.timeouts, ByHand: m.byHand}
-	m.own = false
+		Problem: m.problem, Drift: m.share.drift, Network: m.network, Timeouts: m.timeouts}
+	m.show(s)
 	if m.d.o.Describe != nil {
 		s.Plane = m.d.o.Describe()
 	}

@@ -2,9 +2,7 @@ package director
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 
 	"github.com/weir-lb/weir/internal/lvs"
 	"github.com/weir-lb/weir/internal/plan"
@@ -12,12 +10,8 @@ import (
 
 // standing is a service as the data plane holds it.
 func (m *mind) standing(k lvs.ServiceKey) (lvs.Service, bool) {
-	all := m.found()
-	i, ok := slices.BinarySearchFunc(all, k, byKey)
-	if !ok {
-		return lvs.Service{}, false
-	}
-	return all[i], true
+	s, ok := m.found()[k]
+	return s, ok
 }
 
 // listed tells whether a service is in the table at all.
@@ -26,12 +20,9 @@ func (m *mind) listed(k lvs.ServiceKey) bool {
 	return ok
 }
 
-// setHealth replaces what is believed of a service's servers. Snapshots show
-// the maps: the first change after one makes a new one.
+// setHealth replaces what is believed of a service's servers.
 func (m *mind) setHealth(k lvs.ServiceKey, hs map[netip.AddrPort]lvs.Health) {
-	if !m.own {
-		m.in.Health, m.own = maps.Clone(m.in.Health), true
-	}
+	m.touch(k)
 	if m.in.Health == nil {
 		m.in.Health = plan.Beliefs{}
 	}
@@ -46,16 +37,16 @@ func (m *mind) answerOne(a asked, err error) {
 	a.b.errs[a.i] = err
 	a.b.open--
 	if a.b.open == 0 {
-		m.told = append(m.told, func() { a.b.done <- a.b.errs })
+		m.replies = append(m.replies, func() { a.b.done <- a.b.errs })
 	}
 }
 
 // reply gives the answers. The snapshot that goes with them is shown already.
 func (m *mind) reply() {
-	for _, tell := range m.told {
+	for _, tell := range m.replies {
 		tell()
 	}
-	m.told = nil
+	m.replies = nil
 }
 
 // finish tells the log and the journal what was done by hand.

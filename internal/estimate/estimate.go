@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -34,9 +35,10 @@ type place struct {
 
 // A gauge follows one set of counters.
 type gauge struct {
-	seen lvs.Counters // at the latest sample
-	zero lvs.Counters // where counting begins for people
-	rate average
+	seen  lvs.Counters // at the latest sample
+	zero  lvs.Counters // where counting begins for people
+	rate  average
+	round uint64 // of the sample it was last seen in
 }
 
 // An Estimator is an Observer with rates, whose counters can be zeroed. Its
@@ -48,6 +50,7 @@ type Estimator struct {
 	all    gauge        // its seen is what gone services counted, too
 	sum    lvs.Counters // of all there is and ever was
 	began  bool
+	round  uint64
 }
 
 // New is an estimator before o that has seen nothing.
@@ -74,12 +77,14 @@ func (e *Estimator) Run(ctx context.Context) error {
 func (e *Estimator) sample(t lvs.Totals) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := make(map[place]*gauge, len(e.gauges))
+	e.round++
+	seen := 0
 	var grown lvs.Counters
 	each(t, func(p place, c lvs.Counters) {
 		g, known := e.gauges[p]
 		if !known {
 			g = &gauge{}
+			e.gauges[p] = g
 			if !e.began {
 				g.seen = c // counted before we came
 			}
@@ -93,9 +98,13 @@ func (e *Estimator) sample(t lvs.Totals) {
 		}
 		g.rate = g.rate.after(delta)
 		g.seen = c
-		now[p] = g
+		g.round = e.round
+		seen++
 	})
-	e.gauges, e.began = now, true
+	e.began = true
+	if seen < len(e.gauges) {
+		maps.DeleteFunc(e.gauges, func(_ place, g *gauge) bool { return g.round != e.round })
+	}
 	e.sum = e.sum.Add(grown)
 	e.all.rate = e.all.rate.after(grown)
 }

@@ -3,6 +3,7 @@ package lvs
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"hash/fnv"
 	mathbits "math/bits"
@@ -282,11 +283,21 @@ func TagOf(table []Service) string {
 // Tag is a short text that is another one once anything about the service or
 // its destinations is. The order of destinations does not count.
 func (s Service) Tag() string {
-	lines := s.Lines()
-	slices.Sort(lines)
 	h := fnv.New64a()
-	for _, l := range lines {
-		_, _ = h.Write([]byte(l + "\n")) // a hash takes everything
+	_, _ = h.Write([]byte(s.String())) // a hash takes everything
+	sum := mix(h.Sum64())
+	for _, d := range s.Destinations {
+		sum += d.hash() // in any order the same
 	}
-	return strconv.FormatUint(h.Sum64(), 16)
+	return strconv.FormatUint(sum, 16)
+}
+
+// hash is a number that is another one once anything about d is.
+func (d Destination) hash() uint64 {
+	a := d.Addr.Addr().As16()
+	h := mix(binary.BigEndian.Uint64(a[:8]))
+	h = mix(h ^ binary.BigEndian.Uint64(a[8:]))
+	h = mix(h ^ uint64(d.Addr.Port()) ^ uint64(d.Forward)<<16 ^ uint64(uint32(d.Weight))<<32)
+	h = mix(h ^ uint64(d.Upper) ^ uint64(d.Lower)<<32)
+	return mix(h ^ uint64(d.Encap.Type) ^ uint64(d.Encap.Checksum)<<16 ^ uint64(d.Encap.Port)<<32)
 }

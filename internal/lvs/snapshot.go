@@ -14,15 +14,15 @@ type Snapshot struct {
 	Applied    time.Time // when
 	Problem    string    // why wanted and installed differ; empty: they do not
 
-	Wanted    []Service
-	Installed []Service
+	Wanted    Table[Service]
+	Installed Table[Service]
 	Drift     []Drift // what others have changed, if the table is not weir's alone
-	Health    map[ServiceKey]map[netip.AddrPort]Health
-	Fallback  map[ServiceKey]bool // the sorry server stands in
-	Orders    map[ServiceKey]map[netip.AddrPort]Order
+	Health    Table[map[netip.AddrPort]Health]
+	Fallback  Table[bool] // the sorry server stands in
+	Orders    Table[map[netip.AddrPort]Order]
 	Timeouts  Timeouts
 	// ByHand are the services that are not as the configuration has them.
-	ByHand  map[ServiceKey]Hand
+	ByHand  Table[Hand]
 	Network Network
 	Plane   Plane
 }

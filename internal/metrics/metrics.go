@@ -64,8 +64,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	if !s.Applied.IsZero() {
 		e.gauge(applied, float64(s.Applied.UnixMilli())/1000)
 	}
-	e.gauge(services, float64(len(s.Installed)))
-	e.gauge(byHand, float64(len(s.ByHand)))
+	e.gauge(services, float64(s.Installed.Len()))
+	e.gauge(byHand, float64(s.ByHand.Len()))
 	for kind, n := range drifted(s) {
 		e.gauge(drift, float64(n), string(kind))
 	}
@@ -75,7 +75,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
-	for _, v := range s.Installed {
+	for v := range s.Installed.Values() {
 		e.service(s, v, totals.Services[v.Key])
 	}
 	for _, v := range totals.Verdicts {
@@ -119,7 +119,7 @@ func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
 func (e emitter) health(s *lvs.Snapshot) {
 	down := map[lvs.Reason]int{}
 	up := 0
-	for _, hs := range s.Health {
+	for hs := range s.Health.Values() {
 		for _, h := range hs {
 			if h.Up {
 				up++
@@ -137,7 +137,7 @@ func (e emitter) health(s *lvs.Snapshot) {
 func (e emitter) service(s *lvs.Snapshot, v lvs.Service, c lvs.ServiceCounters) {
 	name := v.Key.String()
 	e.counts(serviceCounts, c.Counters, name)
-	e.gauge(fallback, flag(s.Fallback[v.Key]), name)
+	e.gauge(fallback, flag(s.Fallback.At(v.Key)), name)
 	for _, d := range v.Destinations {
 		n := c.Destinations[d.Addr]
 		at := d.Addr.String()
@@ -153,9 +153,9 @@ func (e emitter) service(s *lvs.Snapshot, v lvs.Service, c lvs.ServiceCounters) 
 // state tells of every real server asked for, also those left out of the
 // table, whether it is up and whether an order holds it.
 func (e emitter) state(s *lvs.Snapshot, k lvs.ServiceKey, name string) {
-	for at, h := range s.Health[k] {
+	for at, h := range s.Health.At(k) {
 		e.gauge(up, flag(h.Up), name, at.String())
-		e.gauge(ordered, flag(has(s.Orders[k], at)), name, at.String())
+		e.gauge(ordered, flag(has(s.Orders.At(k), at)), name, at.String())
 	}
 }
 

@@ -25,10 +25,10 @@ var (
 
 func options(err error) Options {
 	return Options{Version: "1.2", Snapshot: func() *lvs.Snapshot {
-		return &lvs.Snapshot{Configured: true, Applied: time.Unix(1000, 0), Fallback: map[lvs.ServiceKey]bool{web: true},
-			Installed: []lvs.Service{{Key: web, Destinations: []lvs.Destination{{Addr: one, Weight: 3}}}},
-			Orders:    map[lvs.ServiceKey]map[netip.AddrPort]lvs.Order{web: {one: {Weight: 3}}},
-			Health:    map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health{web: {one: {Up: true}, two: {Reason: lvs.ReasonRefused}}}}
+		return &lvs.Snapshot{Configured: true, Applied: time.Unix(1000, 0), Fallback: lvs.TableOf(map[lvs.ServiceKey]bool{web: true}),
+			Installed: lvs.ServiceTable(lvs.Service{Key: web, Destinations: []lvs.Destination{{Addr: one, Weight: 3}}}),
+			Orders:    lvs.TableOf(map[lvs.ServiceKey]map[netip.AddrPort]lvs.Order{web: {one: {Weight: 3}}}),
+			Health:    lvs.TableOf(map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health{web: {one: {Up: true}, two: {Reason: lvs.ReasonRefused}}})}
 	}, Totals: func(context.Context) (lvs.Totals, error) {
 		c := lvs.Counters{Connections: 5, InPackets: 6, InBytes: 7, OutPackets: 8, OutBytes: 9}
 		return lvs.Totals{Services: map[lvs.ServiceKey]lvs.ServiceCounters{web: {Counters: c, Destinations: map[netip.AddrPort]lvs.DestinationCounters{one: {Counters: c, Active: 2}}}},

@@ -25,18 +25,23 @@ func Believe(cfg config.Config, known Beliefs, installed []lvs.Service) Beliefs 
 	out := make(Beliefs, len(cfg.Services))
 	standing := byKey(installed)
 	for _, c := range cfg.Services {
-		serving := make(map[netip.AddrPort]bool)
-		for _, d := range standing[c.Key].Destinations {
-			serving[d.Addr] = d.Weight > 0
-		}
-		hs := make(map[netip.AddrPort]lvs.Health, len(c.Reals))
-		for _, r := range c.Reals {
-			was, seen := known[c.Key][r.Addr]
-			hs[r.Addr] = believe(r, was, seen, serving[r.Addr])
-		}
-		out[c.Key] = hs
+		out[c.Key] = BelieveOne(c, known[c.Key], standing[c.Key])
 	}
 	return out
+}
+
+// BelieveOne is Believe for one service.
+func BelieveOne(c config.Service, known map[netip.AddrPort]lvs.Health, installed lvs.Service) map[netip.AddrPort]lvs.Health {
+	serving := make(map[netip.AddrPort]bool, len(installed.Destinations))
+	for _, d := range installed.Destinations {
+		serving[d.Addr] = d.Weight > 0
+	}
+	hs := make(map[netip.AddrPort]lvs.Health, len(c.Reals))
+	for _, r := range c.Reals {
+		was, seen := known[r.Addr]
+		hs[r.Addr] = believe(r, was, seen, serving[r.Addr])
+	}
+	return hs
 }
 
 func believe(r config.Real, was lvs.Health, seen, serving bool) lvs.Health {
@@ -47,7 +52,7 @@ func believe(r config.Real, was lvs.Health, seen, serving bool) lvs.Health {
 		return lvs.Health{Reason: lvs.ReasonOff, Why: WhyOff, Since: was.Since}
 	case seen && (was.Checked || was.Why == WhyByHand):
 		return was
-	case seen && was.Up, serving:
+	case seen && was.Up, !seen && serving: // one that was seen may serve by an order alone
 		return lvs.Health{Up: true, Why: WhyAdopted}
 	}
 	return lvs.Health{Reason: lvs.ReasonUnchecked, Why: WhyUnchecked}
@@ -57,11 +62,17 @@ func believe(r config.Real, was lvs.Health, seen, serving bool) lvs.Health {
 func Targets(cfg config.Config, b Beliefs) []lvs.Target {
 	var out []lvs.Target
 	for _, c := range cfg.Services {
-		for _, r := range c.Reals {
-			if r.Check.Asks() {
-				out = append(out, lvs.Target{Service: c.Key, Destination: r.Addr,
-					Check: r.Check, Up: b[c.Key][r.Addr].Up})
-			}
+		out = append(out, TargetsOf(c, b)...)
+	}
+	return out
+}
+
+// TargetsOf is Targets for one service.
+func TargetsOf(c config.Service, b Beliefs) (out []lvs.Target) {
+	for _, r := range c.Reals {
+		if r.Check.Asks() {
+			out = append(out, lvs.Target{Service: c.Key, Destination: r.Addr,
+				Check: r.Check, Up: b[c.Key][r.Addr].Up})
 		}
 	}
 	return out
@@ -72,15 +83,22 @@ func Targets(cfg config.Config, b Beliefs) []lvs.Target {
 func Addresses(cfg config.Config) []netip.Addr {
 	var out []netip.Addr
 	for _, c := range cfg.Services {
-		for _, r := range c.Reals {
-			out = append(out, r.Addr.Addr())
-		}
-		if c.Fallback != nil {
-			out = append(out, c.Fallback.Addr.Addr())
-		}
+		out = append(out, AddressesOf(c)...)
 	}
 	slices.SortFunc(out, netip.Addr.Compare)
 	return slices.Compact(out)
+}
+
+// AddressesOf has those of one service, as often as they stand there.
+func AddressesOf(c config.Service) []netip.Addr {
+	out := make([]netip.Addr, 0, len(c.Reals)+1)
+	for _, r := range c.Reals {
+		out = append(out, r.Addr.Addr())
+	}
+	if c.Fallback != nil {
+		out = append(out, c.Fallback.Addr.Addr())
+	}
+	return out
 }
 
 // Patience is how long c's first answers may take: the longest interval and

@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -49,21 +48,6 @@ func Diff(have, want []lvs.Service) []Step {
 	}
 	slices.SortStableFunc(steps[n:], func(a, b Step) int { return general(b.Service.Key, a.Service.Key) })
 	return steps
-}
-
-// After is what stands once steps have been done. Have is not changed.
-func After(have []lvs.Service, steps []Step) []lvs.Service {
-	if len(steps) == 0 {
-		return have
-	}
-	now := byKey(have)
-	for _, s := range steps {
-		delete(now, s.Service.Key)
-		if !s.Drop {
-			now[s.Service.Key] = s.Service
-		}
-	}
-	return slices.SortedFunc(maps.Values(now), func(a, b lvs.Service) int { return a.Key.Compare(b.Key) })
 }
 
 func byKey(ss []lvs.Service) map[lvs.ServiceKey]lvs.Service {

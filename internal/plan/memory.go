@@ -20,7 +20,8 @@ type Memory struct {
 
 // A Note is one thing to remember; exactly one field is set.
 type Note struct {
-	File     *config.Config  `json:"file,omitempty"`
+	File     *config.Config  `json:"file,omitempty"`    // without its services
+	Says     *config.Service `json:"says,omitempty"`    // one of the file's services
 	Service  *config.Service `json:"service,omitempty"` // asked for like this
 	Gone     *lvs.ServiceKey `json:"gone,omitempty"`    // not asked for any more
 	Cleared  bool            `json:"cleared,omitempty"` // nothing is
@@ -31,7 +32,12 @@ type Note struct {
 
 // Notes are the fewest notes that say all of m.
 func (m Memory) Notes() []Note {
-	notes := []Note{{File: &m.File}, {Timeouts: &m.Timeouts}}
+	head := m.File
+	head.Services = nil
+	notes := append(make([]Note, 0, len(m.File.Services)+2), Note{File: &head}, Note{Timeouts: &m.Timeouts})
+	for i := range m.File.Services {
+		notes = append(notes, Note{Says: &m.File.Services[i]})
+	}
 	file := WishOf(m.File)
 	for k, hand := range m.Wish.ByHand(file) {
 		if hand == lvs.HandDeleted {
@@ -54,18 +60,21 @@ func (m *Memory) Take(n Note) {
 	switch {
 	case n.File != nil:
 		m.File, m.Wish = *n.File, WishOf(*n.File)
+	case n.Says != nil:
+		m.File.Services = append(m.File.Services, *n.Says)
+		m.Wish[n.Says.Key] = *n.Says
 	case n.Service != nil:
 		m.Wish[n.Service.Key] = *n.Service
 	case n.Gone != nil:
 		delete(m.Wish, *n.Gone)
-		m.Orders = m.Orders.But(*n.Gone)
+		delete(m.Orders, *n.Gone)
 	case n.Cleared:
 		clear(m.Wish)
 		m.Orders = Orders{}
 	case n.Order != nil:
-		m.Orders = m.Orders.With(*n.Order)
+		m.Orders.Set(*n.Order)
 	case n.Revoked != nil:
-		m.Orders = m.Orders.Without(n.Revoked.Service, n.Revoked.Destination)
+		m.Orders.Revoke(n.Revoked.Service, n.Revoked.Destination)
 	case n.Timeouts != nil:
 		m.Timeouts = *n.Timeouts
 	}
@@ -74,54 +83,42 @@ func (m *Memory) Take(n Note) {
 // NewMemory remembers nothing.
 func NewMemory() Memory { return Memory{Wish: Wish{}, Orders: Orders{}} }
 
-// With is os with one more order. Neither changes the other.
-func (os Orders) With(o lvs.Order) Orders {
-	out := maps.Clone(os)
-	if out == nil {
-		out = Orders{}
-	}
-	mine := maps.Clone(out[o.Service])
+// Set takes one more order. The map of a service is replaced, never changed:
+// others may have been shown it.
+func (os Orders) Set(o lvs.Order) {
+	mine := maps.Clone(os[o.Service])
 	if mine == nil {
 		mine = make(map[netip.AddrPort]lvs.Order)
 	}
 	mine[o.Destination] = o
-	out[o.Service] = mine
-	return out
+	os[o.Service] = mine
 }
 
-// Without is os without the order for one destination.
-func (os Orders) Without(k lvs.ServiceKey, at netip.AddrPort) Orders {
+// Revoke takes the order for one destination back, if there is one.
+func (os Orders) Revoke(k lvs.ServiceKey, at netip.AddrPort) {
 	if _, ok := os[k][at]; !ok {
-		return os
+		return
 	}
-	out, mine := maps.Clone(os), maps.Clone(os[k])
+	mine := maps.Clone(os[k])
 	delete(mine, at)
-	out[k] = mine
+	os[k] = mine
 	if len(mine) == 0 {
-		delete(out, k)
+		delete(os, k)
 	}
-	return out
 }
 
-// But is os without the orders for a service.
-func (os Orders) But(k lvs.ServiceKey) Orders {
-	if _, ok := os[k]; !ok {
-		return os
-	}
-	out := maps.Clone(os)
-	delete(out, k)
-	return out
-}
-
-// Within is os without orders for what is not asked for any more.
+// Within is os without orders for what is not asked for any more. Os is not
+// changed.
 func (os Orders) Within(w Wish) Orders {
+	out := make(Orders, len(os))
+	maps.Copy(out, os)
 	for k, mine := range os {
 		s, ok := w[k]
 		for at := range mine {
 			if !ok || find(s.Reals, at) < 0 {
-				os = os.Without(k, at)
+				out.Revoke(k, at)
 			}
 		}
 	}
-	return os
+	return out
 }

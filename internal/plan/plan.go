@@ -41,13 +41,16 @@ func Desired(in Inputs) []lvs.Service {
 	}
 	out := make([]lvs.Service, 0, len(in.Config.Services))
 	for _, c := range in.Config.Services {
-		out = append(out, service(in, c))
+		out = append(out, One(in, c))
 	}
 	slices.SortFunc(out, func(a, b lvs.Service) int { return a.Key.Compare(b.Key) })
 	return out
 }
 
-func service(in Inputs, c config.Service) lvs.Service {
+// One is how the service c asks for should be installed. Nothing of in but
+// what is said about this service goes into it, so whoever changes that need
+// ask for no other.
+func One(in Inputs, c config.Service) lvs.Service {
 	s := lvs.Service{Key: c.Key, Scheduler: c.Scheduler, SchedFlags: c.SchedFlags,
 		Persistence: c.Persistence, OnePacket: c.OnePacket}
 	for _, r := range slices.Backward(c.Reals) {

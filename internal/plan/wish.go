@@ -151,21 +151,29 @@ func same(a, b config.Service) bool {
 // ByHand names the services that are not as the configuration asks.
 func (w Wish) ByHand(file Wish) map[lvs.ServiceKey]lvs.Hand {
 	out := make(map[lvs.ServiceKey]lvs.Hand)
-	for k, s := range w {
-		f, ok := file[k]
-		switch {
-		case !ok:
-			out[k] = lvs.HandAdded
-		case !same(f, s):
-			out[k] = lvs.HandChanged
-		}
-	}
-	for k := range file {
-		if _, ok := w[k]; !ok {
-			out[k] = lvs.HandDeleted
+	for _, keys := range []Wish{w, file} {
+		for k := range keys {
+			if hand := w.HandOf(k, file); hand != "" {
+				out[k] = hand
+			}
 		}
 	}
 	return out
+}
+
+// HandOf is what was done by hand to one service; empty: nothing.
+func (w Wish) HandOf(k lvs.ServiceKey, file Wish) lvs.Hand {
+	s, stands := w[k]
+	f, has := file[k]
+	switch {
+	case stands && !has:
+		return lvs.HandAdded
+	case has && !stands:
+		return lvs.HandDeleted
+	case !same(f, s):
+		return lvs.HandChanged
+	}
+	return ""
 }
 
 // Has tells whether s asks for the destination at addr.

@@ -161,23 +161,35 @@ func TestApplyRefuses(t *testing.T) {
 }
 
 func TestOrdersShareNothing(t *testing.T) {
-	one := Orders{}.With(lvs.Order{Service: web, Destination: a, Weight: 1})
-	two := one.With(lvs.Order{Service: web, Destination: b, Weight: 2})
-	if len(one[web]) != 1 || len(two[web]) != 2 || len(two.Without(web, a)[web]) != 1 || len(two[web]) != 2 {
-		t.Errorf("%v %v", one, two)
-	}
-	if got := two.Within(Wish{web: webs(false, false, checked(b, 1))}); len(got[web]) != 1 || got[web][b].Weight != 2 {
+	os := Orders{}
+	os.Set(lvs.Order{Service: web, Destination: a, Weight: 1})
+	one := os[web]
+	os.Set(lvs.Order{Service: web, Destination: b, Weight: 2})
+	two := os[web]
+	if got := os.Within(Wish{web: webs(false, false, checked(b, 1))}); len(got[web]) != 1 || got[web][b].Weight != 2 {
 		t.Errorf("within: %v", got)
 	}
-	if got := two.But(web); len(got) != 0 || len(two) != 1 {
-		t.Errorf("but: %v", got)
+	if len(os[web]) != 2 {
+		t.Errorf("Within has changed %v", os)
+	}
+	os.Revoke(web, a)
+	if len(one) != 1 || len(two) != 2 || len(os[web]) != 1 {
+		t.Errorf("%v %v %v", one, two, os)
+	}
+	os.Revoke(web, b)
+	if len(os) != 0 {
+		t.Errorf("what is left: %v", os)
 	}
 }
 
-func TestAfter(t *testing.T) {
+func TestABookFollowsSteps(t *testing.T) {
 	have := []lvs.Service{{Key: key("-t 192.0.2.1:80")}, {Key: key("-t 192.0.2.2:80")}}
 	want := []lvs.Service{{Key: key("-t 192.0.2.2:80"), Scheduler: lvs.RR}, {Key: key("-f 1")}}
-	got := After(have, Diff(have, want))
+	book := BookOf(have)
+	for _, s := range Diff(have, want) {
+		book.Do(s)
+	}
+	got := book.Services()
 	if !slices.EqualFunc(got, want, lvs.Service.Equal) {
 		t.Errorf("%v", got)
 	}

@@ -200,8 +200,8 @@ func (k *Keeper) print(ctx context.Context, w io.StringWriter, name string) erro
 }
 
 func entries(s *lvs.Snapshot, t lvs.Totals) []ipvsadm.Entry {
-	out := make([]ipvsadm.Entry, 0, len(s.Installed))
-	for _, v := range s.Installed {
+	out := make([]ipvsadm.Entry, 0, s.Installed.Len())
+	for v := range s.Installed.Values() {
 		out = append(out, ipvsadm.Entry{Service: v, Counters: t.Services[v.Key]})
 	}
 	return out

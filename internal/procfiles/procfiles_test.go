@@ -31,8 +31,8 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, dir: t.TempDir(), plane: memory.New()}
-	r.snap = lvs.Snapshot{Configured: true, Installed: []lvs.Service{{Key: web, Scheduler: lvs.WLC,
-		Destinations: []lvs.Destination{{Addr: netip.MustParseAddrPort("10.0.0.1:8080"), Forward: lvs.Masquerade, Weight: 3}}}}}
+	r.snap = lvs.Snapshot{Configured: true, Installed: lvs.ServiceTable(lvs.Service{Key: web, Scheduler: lvs.WLC,
+		Destinations: []lvs.Destination{{Addr: netip.MustParseAddrPort("10.0.0.1:8080"), Forward: lvs.Masquerade, Weight: 3}}})}
 	r.plane.Connect(lvs.Connection{Protocol: lvs.TCP, Client: netip.MustParseAddrPort("203.0.113.7:4000"), Virtual: web.Addr,
 		Destination: netip.MustParseAddrPort("10.0.0.1:8080"), State: lvs.StateEstablished, Expires: 90 * time.Second})
 	r.Keeper = New(Source{Snapshot: func() *lvs.Snapshot { return &r.snap }, Totals: r.plane.Totals, Connections: r.plane.Connections},
@@ -78,7 +78,9 @@ func TestFilesAreThereAndOnlyWrittenWhenTheyChange(t *testing.T) {
 	}
 	clear := func() { r.due = map[string]time.Time{} }
 	clear()
-	r.snap.Installed[0].Scheduler = lvs.RR
+	s := r.snap.Installed.At(web)
+	s.Scheduler = lvs.RR
+	r.snap.Installed = r.snap.Installed.With(web, s)
 	r.round(t.Context())
 	for name, old := range before {
 		now, _ := os.Stat(filepath.Join(dir, name))
@@ -142,7 +144,7 @@ func TestWhatIsNotDueOrNotWishedIsNotWritten(t *testing.T) {
 	r.set(filepath.Join(r.dir, "x"))
 	r.round(t.Context())
 	r.due["ip_vs"] = time.Now().Add(time.Hour)
-	r.snap.Installed = nil
+	r.snap.Installed = lvs.Table[lvs.Service]{}
 	r.round(t.Context())
 	if text, _ := os.ReadFile(filepath.Join(r.dir, "x", "ip_vs")); !strings.Contains(string(text), "TCP") {
 		t.Error("written before it was due")

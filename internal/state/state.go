@@ -24,8 +24,9 @@ import (
 	"github.com/weir-lb/weir/internal/plan"
 )
 
-// version changes with what the lines mean; a file of another one is not read.
-const version = 1
+// version changes with what the lines mean. A file of version 1, which had the
+// configuration in one line, is read; one of another is not.
+const version = 2
 
 // slack is how much is added before it is time to begin anew.
 const slack = 1 << 20
@@ -61,7 +62,7 @@ func (j *Journal) Read() (*plan.Memory, error) {
 	defer f.Close()
 	r := bufio.NewReader(f)
 	var h head
-	if line, err := r.ReadBytes('\n'); err != nil || json.Unmarshal(line, &h) != nil || h.Version != version {
+	if line, err := r.ReadBytes('\n'); err != nil || json.Unmarshal(line, &h) != nil || h.Version < 1 || h.Version > version {
 		return nil, fmt.Errorf("read what was changed by hand: %s is not a file of this version", j.path)
 	}
 	if !h.Table.Equal(j.table) {
@@ -86,10 +87,6 @@ func (j *Journal) Read() (*plan.Memory, error) {
 
 // Begin replaces the file by one that holds only these notes.
 func (j *Journal) Begin(notes []plan.Note) error {
-	text, err := lines(head{version, j.table}, notes)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(filepath.Dir(j.path), 0o755); err != nil {
 		return fmt.Errorf("make a place for what is changed by hand: %w", err)
 	}
@@ -97,12 +94,14 @@ func (j *Journal) Begin(notes []plan.Note) error {
 	if err != nil {
 		return fmt.Errorf("remember what is changed by hand: %w", err)
 	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, os.Rename(j.path+".new", j.path)); err != nil {
+	// Line by line: a large configuration is not to be in memory as text.
+	w := &counter{to: bufio.NewWriter(f)}
+	err = write(w, head{version, j.table}, notes)
+	if err = errors.Join(err, w.to.Flush(), os.Rename(j.path+".new", j.path)); err != nil {
 		return fmt.Errorf("remember what is changed by hand: %w", errors.Join(err, f.Close()))
 	}
 	err = j.Close()
-	j.file, j.base, j.added = f, len(text), 0
+	j.file, j.base, j.added = f, w.n, 0
 	return err
 }
 
@@ -111,11 +110,11 @@ func (j *Journal) Add(notes []plan.Note) (long bool, err error) {
 	if j.file == nil {
 		return true, nil
 	}
-	text, err := lines(nil, notes)
-	if err != nil {
+	var text bytes.Buffer // one write, so that what is torn is the last
+	if err := write(&text, nil, notes); err != nil {
 		return false, err
 	}
-	n, err := j.file.Write(text)
+	n, err := j.file.Write(text.Bytes())
 	j.added += n
 	if err != nil {
 		return true, fmt.Errorf("remember what is changed by hand: %w", err)
@@ -141,18 +140,29 @@ func Remove(path string) error {
 	return nil
 }
 
-func lines(first any, notes []plan.Note) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
+// A counter counts what is written.
+type counter struct {
+	to *bufio.Writer
+	n  int
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.to.Write(b)
+	c.n += n
+	return n, err
+}
+
+func write(to io.Writer, first any, notes []plan.Note) error {
+	e := json.NewEncoder(to)
 	if first != nil {
 		if err := e.Encode(first); err != nil {
-			return nil, fmt.Errorf("write a note: %w", err)
+			return fmt.Errorf("write a note: %w", err)
 		}
 	}
 	for _, n := range notes {
 		if err := e.Encode(n); err != nil {
-			return nil, fmt.Errorf("write a note: %w", err)
+			return fmt.Errorf("write a note: %w", err)
 		}
 	}
-	return b.Bytes(), nil
+	return nil
 }

@@ -120,7 +120,7 @@ func TestOtherFilesAreNotBelieved(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"cut off in the last line", string(good) + `{"gone":"-t 192.0`, ""},
 		{"nonsense in the middle", string(good) + "{]\n", "half:"},
-		{"another version", strings.Replace(string(good), `"weir_state":1`, `"weir_state":2`, 1), "not a file of this version"},
+		{"another version", strings.Replace(string(good), `"weir_state":2`, `"weir_state":3`, 1), "not a file of this version"},
 		{"empty", "", "not a file of this version"},
 	} {
 		if err := os.WriteFile(half, []byte(tt.text), 0o600); err != nil {
@@ -133,6 +133,31 @@ func TestOtherFilesAreNotBelieved(t *testing.T) {
 		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 			t.Errorf("%s: %v", tt.name, err)
 		}
+	}
+}
+
+// TestTheVersionBefore: the configuration stood in one line once.
+func TestTheVersionBefore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	j, m := New(path, since), memory(t)
+	notes := []plan.Note{{File: &m.File}}
+	for _, n := range m.Notes() {
+		if n.File == nil && n.Says == nil {
+			notes = append(notes, n)
+		}
+	}
+	if err := j.Begin(notes); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(strings.Replace(string(text), `"weir_state":2`, `"weir_state":1`, 1)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, path); !reflect.DeepEqual(*got, m) {
+		t.Errorf("read  %+v\nwrote %+v", *got, m)
 	}
 }
 

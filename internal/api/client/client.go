@@ -56,12 +56,36 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // Services asks for the table with its health and counters.
 func (c *Client) Services(ctx context.Context) ([]Service, error) {
-	return get[[]Service](ctx, c, "/v1/services", nil)
+	return c.list(ctx, nil)
 }
 
 // Table asks for the table alone: its counters are not read, which is quicker.
 func (c *Client) Table(ctx context.Context) ([]Service, error) {
-	return get[[]Service](ctx, c, "/v1/services", url.Values{"counters": {"false"}})
+	return c.list(ctx, url.Values{"counters": {"false"}})
+}
+
+// list takes the table as it comes, a service at a time.
+func (c *Client) list(ctx context.Context, q url.Values) ([]Service, error) {
+	all := []Service{}
+	err := c.read(ctx, http.MethodGet, "/v1/services", q, nil, func(answer io.Reader) error {
+		d := json.NewDecoder(answer)
+		if _, err := d.Token(); err != nil { // [
+			return err
+		}
+		for d.More() {
+			var s Service
+			if err := d.Decode(&s); err != nil {
+				return err
+			}
+			all = append(all, s)
+		}
+		_, err := d.Token() // ]
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
 // ServicesMatching asks for one service; the list is empty if it is not there.
@@ -220,16 +244,25 @@ func send[T any](ctx context.Context, c *Client, method, path string, q url.Valu
 	return answer, nil
 }
 
-// do sends one request; a refusal is an error.
-func (c *Client) do(ctx context.Context, method, path string, q url.Values, content io.Reader) ([]byte, error) {
+// do sends one request and takes the whole answer; a refusal is an error.
+func (c *Client) do(ctx context.Context, method, path string, q url.Values, content io.Reader) (body []byte, err error) {
+	err = c.read(ctx, method, path, q, content, func(answer io.Reader) (err error) {
+		body, err = io.ReadAll(answer)
+		return err
+	})
+	return body, err
+}
+
+// read sends one request and has its answer read; a refusal is an error.
+func (c *Client) read(ctx context.Context, method, path string, q url.Values, content io.Reader, take func(io.Reader) error) error {
 	if c.broken != nil {
-		return nil, c.broken
+		return c.broken
 	}
 	u := c.base
 	u.Path, u.RawQuery = path, q.Encode()
 	r, err := http.NewRequestWithContext(ctx, method, u.String(), content)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if content != nil {
 		r.Header.Set("Content-Type", "application/json")
@@ -239,17 +272,21 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, cont
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return nil, c.unreachable(err)
+		return c.unreachable(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
-	if err != nil {
-		return nil, fmt.Errorf("read the answer of weir: %w", err)
-	}
+	answer := io.LimitReader(resp.Body, answerLimit)
 	if resp.StatusCode >= 300 {
-		return nil, problem(resp, body)
+		body, err := io.ReadAll(answer)
+		if err != nil {
+			return fmt.Errorf("read the answer of weir: %w", err)
+		}
+		return problem(resp, body)
 	}
-	return body, nil
+	if err := take(answer); err != nil {
+		return fmt.Errorf("read the answer of weir: %w", err)
+	}
+	return nil
 }
 
 func (c *Client) unreachable(err error) error {

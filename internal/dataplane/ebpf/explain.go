@@ -22,8 +22,8 @@ var explainDoor = door{explaining: true, programs: []string{progIngress}}
 // program over the same maps, so what it tells is what the live table holds.
 func (p *Plane) Explain(_ context.Context, q lvs.Probe) (lvs.Explanation, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	link, err := p.arrival(q)
+	p.mu.Unlock()
 	if err != nil {
 		return lvs.Explanation{}, err
 	}
@@ -36,6 +36,9 @@ func (p *Plane) Explain(_ context.Context, q lvs.Probe) (lvs.Explanation, error)
 		return lvs.Explanation{}, err
 	}
 	defer coll.Close()
+	// Loading takes a second. What runs and is read together is the rest.
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err := p.engine.maps["traces"].Put(uint32(0), engineTraceLog{}); err != nil {
 		return lvs.Explanation{}, fmt.Errorf("clear the trace: %w", err)
 	}
@@ -101,7 +104,7 @@ type teller struct {
 func (t teller) dest(id uint32) string { return t.dests[id].key().addr.String() }
 
 func (t teller) service(id uint32) string {
-	for k, e := range t.p.table.services {
+	for k, e := range t.p.table.services.All() {
 		if e.id == id {
 			return fmt.Sprintf("%s -s %s", k, e.svc.Scheduler)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-lb/weir/internal/lvs"
 )
@@ -21,6 +22,9 @@ const layout = 15
 // stands, one while its service is replaced, and on average six for the tables
 // of services that hash (sh takes 256 for a service, mh 4,093).
 const slotsEach = 8
+
+// lentSets are for services that change several times a second.
+const lentSets = 4096
 
 // A door is one of the ways into the engine: the object loaded with its own
 // constants over the same maps.
@@ -100,7 +104,7 @@ func (e *engine) compareSizes(o Options, log *slog.Logger) {
 // doors replace theirs by these.
 func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 	sizes := map[string]uint32{
-		"service_ids": uint32(o.Services), "reals": uint32(o.Destinations), "services": uint32(o.Services) + 1, "sets": 2*uint32(o.Services) + 2,
+		"service_ids": uint32(o.Services), "reals": uint32(o.Destinations), "services": uint32(o.Services) + 1, "sets": 2 * (uint32(o.Services) + 1 + lentSets),
 		"slots": slotsEach*uint32(o.Destinations) + 1, "dests": uint32(o.Destinations) + 1, "lives": uint32(o.Destinations) + 1, "overloads": uint32(o.Destinations) + 1,
 		"stats": uint32(o.Destinations) + 1, "nexthops": uint32(o.Destinations) + 1,
 		"conns4": buckets(o.Connections), "conns6": buckets(o.Connections),
@@ -130,15 +134,20 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 	return nil
 }
 
-func (e *engine) loadDoors(o Options) (err error) {
-	if e.tc, err = e.open(tcDoor); err != nil {
+// loadDoors loads both doors at once, as the verifier takes its time for each.
+func (e *engine) loadDoors(o Options) error {
+	var g errgroup.Group
+	g.Go(func() (err error) {
+		e.tc, err = e.open(tcDoor)
 		return err
+	})
+	if o.Mode != TC {
+		g.Go(func() (err error) {
+			e.xdp, err = e.open(xdpDoor)
+			return err
+		})
 	}
-	if o.Mode == TC {
-		return nil
-	}
-	e.xdp, err = e.open(xdpDoor)
-	return err
+	return g.Wait()
 }
 
 // open loads one door's programs over the engine's maps.

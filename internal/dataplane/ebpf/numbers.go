@@ -6,14 +6,18 @@ import (
 	"github.com/weir-lb/weir/internal/dataplane"
 )
 
-// numbers gives out the numbers of one array, from 1; zero is none.
+// numbers gives out the numbers of one array; zero is none.
 type numbers struct {
-	size uint32 // entries of the array
-	next uint32 // never given out yet
-	free []uint32
+	first uint32
+	size  uint32 // entries of the array
+	next  uint32 // never given out yet
+	free  []uint32
 }
 
-func newNumbers(size uint32) *numbers { return &numbers{size: size, next: 1} }
+func newNumbers(size uint32) *numbers { return numbersFrom(1, size) }
+
+// numbersFrom gives out those from first on.
+func numbersFrom(first, size uint32) *numbers { return &numbers{first: first, size: size, next: first} }
 
 func (n *numbers) take() (uint32, error) {
 	if k := len(n.free); k > 0 {
@@ -35,7 +39,7 @@ func (n *numbers) keep(used map[uint32]bool) {
 	for id := range used {
 		n.next = max(n.next, id+1)
 	}
-	for id := uint32(1); id < n.next; id++ {
+	for id := n.first; id < n.next; id++ {
 		if !used[id] {
 			n.free = append(n.free, id)
 		}

@@ -36,15 +36,21 @@ type Plane struct {
 	batching bool
 	paths    map[netip.Addr]lvs.Path
 	hops     hops
-	bits     engineFilter
+	bits     engineFilter // as written
+	sieve    sieve        // as it should be
+	kinds    kinds
 	// base is what destinations counted before their numbers were freed.
-	base  map[lvs.ServiceKey]lvs.Counters
-	links map[int]lvs.Link
-	modes map[string]string
-	use   lvs.ConnectionUse
+	base lvs.Table[lvs.Counters]
+	// zeroings counts how often counters were emptied: who adds them up without
+	// the lock sees that he has to do it again.
+	zeroings uint64
+	links    map[int]lvs.Link
+	modes    map[string]string
+	use      lvs.ConnectionUse
 
 	tuning  lvs.Tuning
 	ruled   []engineRule // as written
+	waited  time.Time    // what was replaced before is read by no packet
 	lacking int          // pages missing to amemthresh
 	reals   map[engineServiceKey]uint32
 }
@@ -66,7 +72,7 @@ func Open(o Options, log *slog.Logger) (*Plane, error) {
 			e.close()
 			return nil, fmt.Errorf("adopt the running packet engine: %w", err)
 		}
-		log.Info("packet engine adopted", "services", len(p.table.services), "destinations", len(p.table.dests))
+		log.Info("packet engine adopted", "services", p.table.services.Len(), "destinations", len(p.table.dests))
 	}
 	return p, nil
 }
@@ -75,11 +81,12 @@ func Open(o Options, log *slog.Logger) (*Plane, error) {
 func over(e *engine, o Options, log *slog.Logger) *Plane {
 	return &Plane{
 		opts: o, log: log, engine: e, paths: make(map[netip.Addr]lvs.Path), links: make(map[int]lvs.Link),
-		modes: make(map[string]string), base: make(map[lvs.ServiceKey]lvs.Counters), tuning: lvs.DefaultTuning(),
+		modes: make(map[string]string), sieve: newSieve(), tuning: lvs.DefaultTuning(),
 		table: table{
-			services: make(map[lvs.ServiceKey]*entry), dests: make(map[destKey]*dest),
+			dests: make(map[destKey]*dest), gone: make(map[destKey]*dest),
 			orphans:    make(map[lvs.ServiceKey][]*dest),
-			serviceIDs: newNumbers(e.maps["services"].MaxEntries()),
+			serviceIDs: restroom{numbers: newNumbers(e.maps["services"].MaxEntries())},
+			lent:       restroom{numbers: numbersFrom(e.maps["services"].MaxEntries(), e.maps["sets"].MaxEntries()/2)},
 			destIDs:    newNumbers(e.maps["dests"].MaxEntries()),
 			slots:      newSpans(e.maps["slots"].MaxEntries()),
 		},
@@ -122,9 +129,16 @@ func (p *Plane) erase(name string, key any) error {
 	return nil
 }
 
+// unread tells whether no packet can be looking at what was replaced then.
+func (p *Plane) unread(since time.Time) bool {
+	return since.Before(p.waited) || time.Since(since) > graceless
+}
+
 // wait returns when no packet can be looking at what was replaced before: the
 // global memory barrier of Linux waits for all readers the kernel protects.
 func (p *Plane) wait() {
+	began := time.Now()
+	defer func() { p.waited = began }()
 	const global = 1 // MEMBARRIER_CMD_GLOBAL
 	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 {
 		// Not with full dynticks. A program runs for microseconds.

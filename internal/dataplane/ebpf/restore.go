@@ -18,6 +18,7 @@ func (p *Plane) restore() error {
 		key      engineServiceKey
 		id       uint32
 		services = make(map[uint32]bool)
+		lent     = make(map[uint32]bool)
 		runs     []span
 	)
 	it := p.engine.maps["service_ids"].Iterate()
@@ -27,13 +28,18 @@ func (p *Plane) restore() error {
 			return err
 		}
 		services[id] = true
+		if e.set/2 != id {
+			lent[e.set/2] = true
+		}
 		runs = append(runs, e.slots)
-		p.table.services[e.svc.Key] = e
+		p.table.services = p.table.services.With(e.svc.Key, e)
+		p.kinds.count(e.svc, 1)
 	}
 	if err := it.Err(); err != nil {
 		return fmt.Errorf("read services: %w", err)
 	}
 	p.table.serviceIDs.keep(services)
+	p.table.lent.keep(lent)
 	p.table.slots.keep(runs)
 	if err := p.restoreReals(); err != nil {
 		return err
@@ -50,13 +56,16 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		entry := &dest{id: id, written: d}
 		if d.Flags&destAvailable == 0 {
 			entry.gone = time.Now() // at the latest
+			p.table.gone[d.key()] = entry
 		}
 		p.table.dests[d.key()] = entry
-		if _, serves := p.table.services[d.key().service]; !serves {
+		if _, serves := p.table.services.Get(d.key().service); !serves {
 			p.table.orphans[d.key().service] = append(p.table.orphans[d.key().service], entry)
 		}
 		p.hops.byAddr[d.key().addr.Addr()] = d.Nexthop
 	}
+	p.enlist()
+	p.recount()
 	p.table.destIDs.keep(used)
 	p.hops.ids.keep(hops)
 	for id := range hops {
@@ -71,6 +80,15 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		return fmt.Errorf("read the filter: %w", err)
 	}
 	return nil
+}
+
+// enlist gives the services their destinations.
+func (p *Plane) enlist() {
+	for k, e := range p.table.services.All() {
+		for _, d := range e.svc.Destinations {
+			e.dests = append(e.dests, p.table.dests[destKey{k, d.Addr}])
+		}
+	}
 }
 
 func (p *Plane) restoreReals() error {

@@ -53,7 +53,9 @@ func newRigOver(t *testing.T, fresh bool) *rig {
 	if err := o.fill(); err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, over(e, o, testLog(t))}
+	r := &rig{t, over(e, o, testLog(t))}
+	labtest.Must(t, r.plane.Tune(t.Context(), lvs.DefaultTuning())) // another test may have tuned the engine
+	return r
 }
 
 // sharedEngine is loaded once: the verifier takes longer than most tests. It

@@ -263,9 +263,11 @@ func compareTables(t *testing.T, a, b *rig) {
 			lines = append(lines, fmt.Sprintf("%+v", c))
 		}
 		for k, d := range r.plane.table.dests {
-			s, err := r.plane.destCounters(d.id)
+			s, err := r.plane.stats(d.id)
 			labtest.Must(t, err)
-			lines = append(lines, fmt.Sprintf("%v %+v", k, s))
+			l, err := r.plane.live(d.id)
+			labtest.Must(t, err)
+			lines = append(lines, fmt.Sprintf("%v %+v %+v", k, s, l))
 		}
 		slices.Sort(lines)
 		return lines

@@ -10,21 +10,16 @@ import (
 // that belong to no connection: the SIP engine lets servers begin calls, and
 // nat_icmp_send tells the others that nobody listens.
 func (p *Plane) strays() bool {
-	if p.tuning.Sysctls[lvs.NatICMPSend] != 0 {
-		return true
-	}
-	for _, e := range p.table.services {
-		if e.svc.Persistence.Engine != "" {
-			return true
-		}
-	}
-	return false
+	return p.tuning.Sysctls[lvs.NatICMPSend] != 0 || p.kinds.engines > 0
 }
 
 // tellReals keeps the engine's list of masqueraded real servers, which is
 // empty unless somebody asks for it. Where a real server stands in several
 // services any of them may be the one.
 func (p *Plane) tellReals() error {
+	if !p.strays() && len(p.reals) == 0 {
+		return nil
+	}
 	want := make(map[engineServiceKey]uint32)
 	if p.strays() {
 		for key, d := range p.table.dests {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -24,11 +23,12 @@ type destKey struct {
 
 // An entry is a service as it stands in the maps.
 type entry struct {
-	id      uint32
-	set     uint32 // of its two, id*2 and id*2+1, the one in use
-	slots   span
-	flipped time.Time
-	svc     lvs.Service
+	id    uint32
+	set   uint32 // the one in use: of its two, id*2 and id*2+1, or one that is lent
+	slots span
+	left  [2]time.Time // when each of its two was last taken out of use
+	svc   lvs.Service
+	dests []*dest // those of svc, in the same order
 }
 
 // A dest is a destination's number and its entry as last written.
@@ -39,16 +39,18 @@ type dest struct {
 }
 
 // A table is Go's side of the maps: what stands where. Only Plane's methods
-// touch it, under its lock.
+// touch it, under its lock. The entries of services are replaced, never
+// changed, so that who counts may go through them without it.
 type table struct {
-	services map[lvs.ServiceKey]*entry
+	services lvs.Table[*entry]
 	dests    map[destKey]*dest
+	gone     map[destKey]*dest // of these, those that were removed
 	// orphans are the destinations of services that were dropped.
 	orphans map[lvs.ServiceKey][]*dest
 	retired []retired
-	resting []resting
 
-	serviceIDs *numbers
+	serviceIDs restroom
+	lent       restroom // numbers of no service, for sets that are lent
 	destIDs    *numbers
 	slots      *spans
 }
@@ -70,7 +72,7 @@ func (p *Plane) Put(_ context.Context, s lvs.Service) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e, known := p.table.services[s.Key]
+	e, known := p.table.services.Get(s.Key)
 	if known && e.svc.Equal(s) {
 		return nil
 	}
@@ -110,18 +112,15 @@ func (p *Plane) put(e *entry, s lvs.Service) error {
 		}
 		e = &entry{id: id, set: 2*id + 1}
 	}
-	slots, err := p.writeDestinations(e.id, s)
+	slots, dests, err := p.writeDestinations(e.id, s)
 	if err != nil {
 		return err
 	}
-	run, err := p.writeSlots(append(slots, p.hashTable(s, slots)...))
+	run, err := p.writeSlots(append(slots, p.hashTable(s, slots, dests)...))
 	if err != nil {
 		return err
 	}
-	next := e.set ^ 1
-	if time.Since(e.flipped) < graceless {
-		p.wait()
-	}
+	next := p.nextSet(e, s)
 	if err := p.writeSet(next, run, e, s); err != nil {
 		return err
 	}
@@ -136,17 +135,29 @@ func (p *Plane) put(e *entry, s lvs.Service) error {
 			return err
 		}
 	}
-	gone := e.svc
 	p.retire(e.slots)
-	e.set, e.slots, e.svc, e.flipped = next, run, s, time.Now()
-	p.table.services[s.Key] = e
-	return p.markGone(gone, s)
+	now := &entry{id: e.id, set: next, slots: run, left: e.left, svc: s, dests: dests}
+	p.leave(now, e.set)
+	p.table.services = p.table.services.With(s.Key, now)
+	p.counted(s, 1)
+	if !fresh {
+		p.counted(e.svc, -1)
+	}
+	return p.markGone(e, s)
+}
+
+// counted brings what is known of all services together in line with one that
+// came or went.
+func (p *Plane) counted(s lvs.Service, n int) {
+	p.sieve.service(s.Key, p.tuning.Rules, isWide(s), n)
+	p.kinds.count(s, n)
 }
 
 // startCounting makes a new service count from zero, as in IPVS, though
 // connections of one that was dropped may still be draining.
 func (p *Plane) startCounting(k lvs.ServiceKey) error {
-	delete(p.base, k)
+	p.zeroings++
+	p.base = p.base.Without(k)
 	for _, d := range p.table.orphans[k] {
 		if err := p.zeroStats(d.id); err != nil {
 			return err
@@ -157,35 +168,37 @@ func (p *Plane) startCounting(k lvs.ServiceKey) error {
 }
 
 // writeDestinations gives every destination its number and writes its entry.
-func (p *Plane) writeDestinations(service uint32, s lvs.Service) ([]engineSlot, error) {
-	slots := make([]engineSlot, 0, len(s.Destinations))
+func (p *Plane) writeDestinations(service uint32, s lvs.Service) ([]engineSlot, []*dest, error) {
+	slots, dests := make([]engineSlot, 0, len(s.Destinations)), make([]*dest, 0, len(s.Destinations))
 	for _, d := range s.Destinations {
-		id, err := p.writeDestination(service, s.Key, d, isWide(s))
+		have, err := p.writeDestination(service, s.Key, d, isWide(s))
 		if err != nil {
-			return nil, fmt.Errorf("destination %s: %w", d.Addr, err)
+			return nil, nil, fmt.Errorf("destination %s: %w", d.Addr, err)
 		}
-		slot := engineSlot{Dest: id, Weight: uint16(min(d.Weight, math.MaxUint16))}
+		dests = append(dests, have)
+		slot := engineSlot{Dest: have.id, Weight: uint16(min(d.Weight, math.MaxUint16))}
 		if d.Upper != 0 {
 			slot.Limited = 1
 		}
 		slots = append(slots, slot)
 	}
-	return slots, nil
+	return slots, dests, nil
 }
 
-func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destination, wide bool) (uint32, error) {
+func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destination, wide bool) (*dest, error) {
 	key := destKey{k, d.Addr}
 	have := p.table.dests[key]
-	if have == nil {
+	fresh := have == nil
+	if fresh {
 		id, err := p.table.destIDs.take()
 		if err != nil {
-			return 0, fmt.Errorf("no room for another destination: %w", err)
+			return nil, fmt.Errorf("no room for another destination: %w", err)
 		}
 		have = &dest{id: id}
 	}
 	hop, err := p.nexthopFor(d.Addr.Addr())
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	want := destination(k, d, service, hop, p.paths[d.Addr.Addr()])
 	// A destination that ever was in the wide table is looked for there.
@@ -198,18 +211,26 @@ func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destina
 		want.LastWeight = uint16(min(d.Weight, math.MaxUint16))
 	}
 	if want != have.written {
-		if err := p.write("dests", have.id, want); err != nil {
-			return 0, err
+		if err := p.write("dests", have.id, &want); err != nil {
+			return nil, err
 		}
 	}
 	if want.Upper != have.written.Upper || want.Lower != have.written.Lower {
 		if err := p.reconsider(have.id, want); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
+	if !fresh && want.Flags&destWide != have.written.Flags&destWide {
+		p.sieve.destination(key, p.tuning.Rules, have.wide(), -1)
+		fresh = true
+	}
 	have.written, have.gone = want, time.Time{}
+	if fresh {
+		p.sieve.destination(key, p.tuning.Rules, have.wide(), 1)
+	}
 	p.table.dests[key] = have
-	return have.id, nil
+	delete(p.table.gone, key)
+	return have, nil
 }
 
 // reconsider sets the overload mark of a destination whose thresholds changed:
@@ -238,20 +259,18 @@ func (p *Plane) writeSlots(slots []engineSlot) (span, error) {
 	if err != nil {
 		return span{}, fmt.Errorf("no room for %d more destinations: %w", len(slots), err)
 	}
-	for i, s := range slots {
-		if err := p.write("slots", first+uint32(i), s); err != nil {
-			return span{}, err
-		}
+	if err := fill(p, "slots", first, slots); err != nil {
+		return span{}, err
 	}
 	return span{first, uint32(len(slots))}, nil
 }
 
 // hashTable is the table of a scheduler that hashes, which stands behind the
 // list of destinations.
-func (p *Plane) hashTable(s lvs.Service, list []engineSlot) []engineSlot {
+func (p *Plane) hashTable(s lvs.Service, list []engineSlot, dests []*dest) []engineSlot {
 	last := make([]uint32, len(list))
-	for i, d := range s.Destinations {
-		last[i] = uint32(p.table.dests[destKey{s.Key, d.Addr}].written.LastWeight)
+	for i, d := range dests {
+		last[i] = uint32(d.written.LastWeight)
 	}
 	places := sched.Table(s.Scheduler, s.Destinations, last)
 	table := make([]engineSlot, len(places))
@@ -265,7 +284,7 @@ func (p *Plane) hashTable(s lvs.Service, list []engineSlot) []engineSlot {
 // replaced, after waiting until no packet can be reading it.
 func (p *Plane) takeSlots(count uint32) (uint32, error) {
 	t := &p.table
-	for len(t.retired) > 0 && time.Since(t.retired[0].at) > graceless {
+	for len(t.retired) > 0 && p.unread(t.retired[0].at) {
 		t.slots.give(t.retired[0].slots)
 		t.retired = t.retired[1:]
 	}
@@ -314,17 +333,22 @@ func (p *Plane) round(e *entry) (sched.Round, error) {
 	return sched.Round{Pos: int(int32(set.Cursor)), Weight: uint32(set.Cursor >> 32)}, nil
 }
 
-// markGone says of the destinations in old that are not in new that their
+// markGone says of the destinations of old that are not in new that their
 // connections' packets are to be dropped.
-func (p *Plane) markGone(old, new lvs.Service) error {
-	for _, d := range old.Destinations {
-		if _, stays := new.Destination(d.Addr); stays {
+func (p *Plane) markGone(old *entry, new lvs.Service) error {
+	stays := make(map[netip.AddrPort]bool, len(new.Destinations))
+	for _, d := range new.Destinations {
+		stays[d.Addr] = true
+	}
+	for i, have := range old.dests {
+		key := destKey{old.svc.Key, old.svc.Destinations[i].Addr}
+		if stays[key.addr] {
 			continue
 		}
-		have := p.table.dests[destKey{old.Key, d.Addr}]
 		have.written.Flags &^= destAvailable
 		have.gone = time.Now()
-		if err := p.write("dests", have.id, have.written); err != nil {
+		p.table.gone[key] = have
+		if err := p.write("dests", have.id, &have.written); err != nil {
 			return err
 		}
 	}
@@ -335,8 +359,8 @@ func (p *Plane) markGone(old, new lvs.Service) error {
 func (p *Plane) Drop(_ context.Context, k lvs.ServiceKey) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.table.services[k]
-	if e == nil {
+	e, known := p.table.services.Get(k)
+	if !known {
 		return nil
 	}
 	if err := p.erase("service_ids", serviceKey(k)); err != nil {
@@ -345,30 +369,28 @@ func (p *Plane) Drop(_ context.Context, k lvs.ServiceKey) error {
 	if err := p.write("services", e.id, engineService{}); err != nil {
 		return fmt.Errorf("drop %s: %w", k, err)
 	}
-	delete(p.table.services, k)
+	p.table.services = p.table.services.Without(k)
+	p.counted(e.svc, -1)
 	p.retire(e.slots)
-	p.table.resting = append(p.table.resting, resting{e.id, time.Now()})
-	if err := p.markGone(e.svc, lvs.Service{}); err != nil {
+	p.table.serviceIDs.rest(e.id)
+	if e.set/2 != e.id {
+		p.table.lent.rest(e.set / 2)
+	}
+	if err := p.markGone(e, lvs.Service{}); err != nil {
 		return fmt.Errorf("drop %s: %w", k, err)
 	}
-	for _, d := range e.svc.Destinations {
-		p.table.orphans[k] = append(p.table.orphans[k], p.table.dests[destKey{k, d.Addr}])
-	}
+	p.table.orphans[k] = append(p.table.orphans[k], e.dests...)
 	return p.settle()
 }
 
 // Installed implements dataplane.Dataplane.
 func (p *Plane) Installed(context.Context) iter.Seq2[lvs.Service, error] {
 	p.mu.Lock()
-	keys := slices.SortedFunc(maps.Keys(p.table.services), lvs.ServiceKey.Compare)
-	all := make([]lvs.Service, 0, len(keys))
-	for _, k := range keys {
-		all = append(all, p.table.services[k].svc.Clone())
-	}
+	services := p.table.services
 	p.mu.Unlock()
 	return func(yield func(lvs.Service, error) bool) {
-		for _, s := range all {
-			if !yield(s, nil) {
+		for e := range services.Values() {
+			if !yield(e.svc.Clone(), nil) {
 				return
 			}
 		}
@@ -382,8 +404,8 @@ func (p *Plane) forget() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	freed := false
-	for key, d := range p.table.dests {
-		if d.gone.IsZero() || time.Since(d.gone) < time.Minute {
+	for key, d := range p.table.gone {
+		if time.Since(d.gone) < time.Minute {
 			continue
 		}
 		live, err := p.live(d.id)
@@ -412,7 +434,9 @@ func (p *Plane) bury(key destKey, d *dest) error {
 	if err := p.clearStats(key.service, d.id); err != nil {
 		return err
 	}
+	p.sieve.destination(key, p.tuning.Rules, d.wide(), -1)
 	delete(p.table.dests, key)
+	delete(p.table.gone, key)
 	p.table.orphans[key.service] = slices.DeleteFunc(p.table.orphans[key.service], func(o *dest) bool { return o == d })
 	if len(p.table.orphans[key.service]) == 0 {
 		delete(p.table.orphans, key.service)

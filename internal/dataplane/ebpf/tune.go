@@ -57,6 +57,7 @@ func (p *Plane) Tune(_ context.Context, t lvs.Tuning) error {
 	}
 	p.tuning = t
 	p.tuning.Rules = slices.Clone(t.Rules)
+	p.recount() // what a mark's packets may be for is what the rules say
 	return errors.Join(p.retune(), p.refilter())
 }
 
@@ -76,7 +77,7 @@ func (p *Plane) retune() error {
 	tune(&want, p.tuning)
 	p.defend(&want)
 	want.Rules = uint32(len(rules))
-	want.Have = p.kinds()
+	want.Have = p.have()
 	if err := p.tellReals(); err != nil {
 		return err
 	}
@@ -87,17 +88,42 @@ func (p *Plane) retune() error {
 	return p.write("setting", uint32(0), want)
 }
 
-// kinds are the kinds of services there are.
-func (p *Plane) kinds() (have uint32) {
-	for k := range p.table.services {
-		switch {
-		case k.Mark != 0:
-			have |= haveMarks
-		case k.Addr.Port() == 0:
-			have |= haveAnyPort
-		case isFTP(k):
-			have |= haveFTP
-		}
+// tellKinds brings the settings in line with the kinds of services there are.
+func (p *Plane) tellKinds() error {
+	if have := p.have(); have != p.engine.settings.Have {
+		p.engine.settings.Have = have
+		return p.write("setting", uint32(0), p.engine.settings)
+	}
+	return nil
+}
+
+// kinds counts the services of each kind that packets must be told of.
+type kinds struct{ marks, anyPort, ftp, engines int }
+
+func (c *kinds) count(s lvs.Service, n int) {
+	switch k := s.Key; {
+	case k.Mark != 0:
+		c.marks += n
+	case k.Addr.Port() == 0:
+		c.anyPort += n
+	case isFTP(k):
+		c.ftp += n
+	}
+	if s.Persistence.Engine != "" {
+		c.engines += n
+	}
+}
+
+// have are the kinds of services there are.
+func (p *Plane) have() (have uint32) {
+	if p.kinds.marks > 0 {
+		have |= haveMarks
+	}
+	if p.kinds.anyPort > 0 {
+		have |= haveAnyPort
+	}
+	if p.kinds.ftp > 0 {
+		have |= haveFTP
 	}
 	if p.strays() {
 		have |= haveStrays

@@ -1,0 +1,57 @@
+package api
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// A listed is an answer that is a list and is sent piece by piece: as a whole,
+// the table of 10,000 services would take a hundred megabytes for a moment.
+type listed struct{ Body func(huma.Context) }
+
+// lists describes such an answer, since its type does not.
+func lists(a huma.API, example any) func(*huma.Operation) {
+	return func(op *huma.Operation) {
+		schema := a.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(example), true, "")
+		op.Responses = map[string]*huma.Response{"200": {Description: http.StatusText(http.StatusOK),
+			Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}}
+	}
+}
+
+// A listing writes a JSON list. Who has gone away is told nothing more.
+type listing struct {
+	to     *bufio.Writer
+	some   bool
+	broken bool
+}
+
+func (l *listing) add(v any) {
+	if l.broken {
+		return
+	}
+	before := byte('[')
+	if l.some {
+		before = ','
+	}
+	l.some = true
+	_ = l.to.WriteByte(before)                        // an error stays until the end
+	l.broken = json.NewEncoder(l.to).Encode(v) != nil // with a line's end, which is space to JSON
+}
+
+// end ends the list. One that is broken has no end, so that nobody takes it for
+// whole.
+func (l *listing) end() {
+	switch {
+	case l.broken:
+		return
+	case l.some:
+		_ = l.to.WriteByte(']')
+	default:
+		_, _ = l.to.WriteString("[]")
+	}
+	_ = l.to.Flush() // who has gone away does not care
+}
