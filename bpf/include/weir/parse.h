@@ -273,22 +273,38 @@ static const __u8 chunk_kinds[16] = {
 
 #define SCTP_TYPE_ABORT 6
 
+#define CHUNK_THERE (1ull << 32)
+
+/* Reads a chunk's head, as one number of the host beside CHUNK_THERE; 0: there is
+ * none. In a packet of several (linear) it is not where the headers are. */
+static __always_inline __u64 chunk_head(const struct packet *p, __u32 at)
+{
+	struct sctp_chunk *c = packet_at(p, at, sizeof(*c));
+	__be32 head = 0;
+
+	if (c)
+		return CHUNK_THERE | (__u32)c->type << 24 | bpf_ntohs(c->length);
+	if (xdp || bpf_skb_load_bytes(p->ctx, at, &head, sizeof(head)))
+		return 0;
+	return CHUNK_THERE | bpf_ntohl(head);
+}
+
 static __always_inline __u8 sctp_chunk_kind(const struct packet *p)
 {
 	__u32 at = p->l4 + sizeof(struct sctp), length;
-	struct sctp_chunk *c = packet_at(p, at, sizeof(*c));
+	__u64 head = chunk_head(p, at);
 	__u8 type, kind;
 
-	if (!c)
+	if (!head)
 		return CHUNK_NONE;
-	type = c->type;
-	length = bpf_ntohs(c->length);
+	type = head >> 24 & 0xff;
+	length = head & 0xffff;
 	kind = type < 16 ? chunk_kinds[type & 15] : CHUNK_DATA;
 	/* Behind a cookie an ABORT may hide. */
-	if ((kind != CHUNK_COOKIE_ECHO && kind != CHUNK_COOKIE_ACK) || length < sizeof(*c))
+	if ((kind != CHUNK_COOKIE_ECHO && kind != CHUNK_COOKIE_ACK) || length < sizeof(struct sctp_chunk))
 		return kind;
-	c = packet_at(p, at + ((length + 3) & ~3u), sizeof(*c));
-	return c && c->type == SCTP_TYPE_ABORT ? CHUNK_ABORT : kind;
+	head = chunk_head(p, at + ((length + 3) & ~3u));
+	return head && (head >> 24 & 0xff) == SCTP_TYPE_ABORT ? CHUNK_ABORT : kind;
 }
 
 static __always_inline int parse_sctp(struct packet *p)
@@ -434,14 +450,21 @@ static __always_inline int parse(struct packet *p, __be16 ethertype)
 
 /* Headers are read in place; the longest are an ICMP error's with a quoted
  * packet. Makes them so (tc only). */
-#define LINEAR 192
+#define LINEAR	     192
+#define GSO_BY_FRAGS 0xffff
 
 static __always_inline bool linear(const struct packet *p)
 {
 	__u32 len = ctx_field(p->ctx, struct __sk_buff, len);
 	__u32 want = len < LINEAR ? len : LINEAR;
 
-	return packet_data(p) + want <= packet_end(p) || !bpf_skb_pull_data(p->ctx, want);
+	if (packet_data(p) + want <= packet_end(p))
+		return true;
+	/* SCTP's several packets in one are a list; to pull data out of the second
+	 * would tear them apart at the wrong places. The headers are in the first. */
+	if (ctx_field(p->ctx, struct __sk_buff, gso_size) == GSO_BY_FRAGS)
+		return true;
+	return !bpf_skb_pull_data(p->ctx, want);
 }
 
 /* Is the packet as long as it says? A frame cut short on the way is left to
