@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/weir-lb/weir/internal/lab/labtest"
 )
@@ -72,6 +73,30 @@ func TestOnThisKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	agree(t, all)
+}
+
+// TestMadeUpOnThisKernel does the same with scenarios nobody wrote.
+func TestMadeUpOnThisKernel(t *testing.T) {
+	labtest.NeedRoot(t)
+	if pick := os.Getenv(only); pick != "" && pick != "random" {
+		return // others were picked
+	}
+	files := fstest.MapFS{}
+	from := number(t, firstSeed, 1)
+	for seed := from; seed < from+number(t, howMany, fewSeeds); seed++ {
+		files[fmt.Sprintf("seed%06d.scenario", seed)] = &fstest.MapFile{Data: []byte(Random(uint64(seed)))}
+	}
+	all, err := Load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree(t, all)
+}
+
+// agree holds the two doors against each other, and against the model.
+func agree(t *testing.T, all []Scenario) {
+	t.Helper()
 	seen := here(t, all)
 	// As in the guest, only what is there a second time is a difference.
 	var again []Scenario

@@ -13,6 +13,31 @@ type Packet struct {
 	Protocol           lvs.Protocol
 	From, To           netip.AddrPort
 	SYN, FIN, RST, ACK bool
+	Chunks             []uint8 // of SCTP, by their types
+}
+
+// opens tells whether a packet may open a connection.
+func (p Packet) opens() bool {
+	switch p.Protocol {
+	case lvs.TCP:
+		return p.SYN && !p.RST
+	case lvs.SCTP:
+		e, ok := sctpEvent(p)
+		return ok && e == initiate
+	}
+	return true
+}
+
+// begins tells whether a connection's client begins anew with a packet, so that
+// one that is over in this state gives way.
+func (p Packet) begins(over lvs.ConnState) bool {
+	switch p.Protocol {
+	case lvs.TCP:
+		return p.SYN && (over == lvs.StateTimeWait || over == lvs.StateClose)
+	case lvs.SCTP:
+		return p.opens() && over == sctpClosed
+	}
+	return false
 }
 
 // A Fate is what becomes of a packet.
@@ -37,7 +62,7 @@ func (m *Model) Carry(now time.Duration, p Packet) (Fate, netip.Addr) {
 		return Replied, netip.Addr{}
 	}
 	c := m.find(p)
-	if c != nil && p.Protocol == lvs.TCP && p.SYN && c.parent == nil && (c.state == lvs.StateTimeWait || c.state == lvs.StateClose) {
+	if c != nil && c.parent == nil && p.begins(c.state) {
 		// While the new one is scheduled the old one still counts.
 		fate, to := m.open(p, now)
 		m.remove(c)
@@ -109,7 +134,7 @@ func (m *Model) mark(p Packet) uint32 {
 // open is the road of a packet of no connection.
 func (m *Model) open(p Packet, now time.Duration) (Fate, netip.Addr) {
 	s, ok := m.service(p)
-	if !ok || p.Protocol == lvs.TCP && (!p.SYN || p.RST) || p.From.Port() == 20 {
+	if !ok || !p.opens() || p.From.Port() == 20 {
 		return Passed, netip.Addr{}
 	}
 	d, parent, ok := m.choose(s, p, now)

@@ -14,10 +14,10 @@ import (
 // server gets it, in which state its connection is then, and how many each
 // has. It is written for reading, not for speed: connections are a list.
 //
-// It knows TCP and UDP, masq and gate, every scheduler but those that draw lots
-// or remember (twos, lblc, lblcr), weights, thresholds, persistence and marks.
-// It does not know settings, ICMP, fragments, FTP, SIP and what becomes of a
-// packet's bytes. The time is told to it.
+// It knows TCP, UDP and SCTP, every method, every scheduler but those that
+// draw lots or remember (twos, lblc, lblcr), weights, thresholds, persistence
+// and marks. It does not know settings, ICMP, fragments, FTP, SIP and what
+// becomes of a packet's bytes. The time is told to it.
 type Model struct {
 	*Plane
 	known     map[lvs.ServiceKey]*sched.Model
@@ -113,7 +113,7 @@ func (m *Model) load(at place) (l sched.Load) {
 	for _, c := range m.conns {
 		switch {
 		case c.place != at:
-		case c.protocol == lvs.TCP && c.state.Active():
+		case c.protocol == lvs.TCP && c.state.Active(), c.protocol == lvs.SCTP && c.state == sctpEstablished:
 			l.Active++
 		default:
 			l.Inactive++

@@ -44,15 +44,22 @@ var states = [3][4][11]lvs.ConnState{
 
 // next is the state a packet leads to.
 func next(p Packet, out, silent bool, from lvs.ConnState) lvs.ConnState {
-	if p.Protocol != lvs.TCP {
-		return from
-	}
 	who, event := 0, -1
 	switch {
 	case out:
 		who = 1
 	case silent:
 		who = 2
+	}
+	switch p.Protocol {
+	case lvs.UDP:
+		return from
+	case lvs.SCTP:
+		e, ok := sctpEvent(p)
+		if !ok {
+			return from
+		}
+		return sctpStates[who][from][e]
 	}
 	for i, on := range []bool{p.RST, p.SYN, p.FIN, p.ACK} {
 		if on {
@@ -72,6 +79,8 @@ var fixed = [11]time.Duration{no: 2, ss: 120, sr: 60, tw: 120, cl: 10, cw: 60, l
 func (m *Model) timeout(p lvs.Protocol, s lvs.ConnState) time.Duration {
 	t := m.Tuning().Timeouts
 	switch {
+	case p == lvs.SCTP:
+		return sctpTimeout(s)
 	case p == lvs.UDP:
 		return t.UDP
 	case s == es:
