@@ -62,7 +62,7 @@ static __always_inline int arrive(struct __sk_buff *skb, struct packet *p, __be1
 		return V_MALFORMED;
 	if (p->fragment && xdp)
 		return V_DEFERRED;
-	if (p->later)
+	if (p->later && !joins(p))
 		return frag_follow(p, false, action);
 	/* Answers first, as IPVS has it: a real server may be a client too. */
 	if (p->from) {
@@ -87,7 +87,7 @@ static __always_inline int leave(struct packet *p, __be16 ethertype, int *action
 	p->from = watch(&p->saddr);
 	if (!p->from || !whole(p))
 		return V_NOT_OURS;
-	if (p->later)
+	if (p->later && !joins(p))
 		return frag_follow(p, true, action);
 	return reply_local(p);
 }

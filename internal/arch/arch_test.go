@@ -62,7 +62,7 @@ var arrows = map[string][]string{
 	"internal/demo":                    {"lab", "api/client", "lvs"},
 	"internal/lab":                     {"lvs"},
 	"internal/lab/labtest":             {"lab", "lvs"},
-	"internal/dataplane/memory":        {"dataplane", "lvs"},
+	"internal/dataplane/memory":        {"dataplane", "sched", "lvs"},
 	"internal/dataplane/dataplanetest": {"dataplane", "lvs"},
 	"internal/guest":                   nil,
 	"internal/conformance":             {"dataplane/ebpf", "guest", "lab", "lvs"},

@@ -18,12 +18,13 @@ func (c *command) explain() *cobra.Command {
 		Long: "Runs a made-up packet through the real packet engine and its present table. Nothing changes by it:\n" +
 			"no connection is made, nothing is counted, no scheduler takes a turn.",
 		Example: `  weir explain tcp 203.0.113.9:40000 192.0.2.1:80
+  weir explain esp 203.0.113.9 192.0.2.1
   weir explain tcp 203.0.113.9:40000 192.0.2.1:80 --flags A
   weir explain udp [2001:db8::9]:5353 [2001:db8:1::1]:53 --length 1400`,
 		Args: cobra.ExactArgs(3),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
-				return []string{"tcp", "udp"}, cobra.ShellCompDirectiveNoFileComp
+				return []string{"tcp", "udp", "sctp", "esp", "ah"}, cobra.ShellCompDirectiveNoFileComp
 			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},

@@ -105,6 +105,9 @@ func TestWords(t *testing.T) {
 		{"client:1 > vip:53 udp data=9 cut=4", "client:1 > vip:53 udp WRONG checksum ttl=64 len=33 WRONG length", "client:1 > vip:53 udp WRONG checksum ttl=64 len=53 WRONG length"},
 		{"client:1 > vip:53 udp options ttl=3", "client:1 > vip:53 udp ttl=3 len=32", "client:1 > vip:53 udp ttl=3 len=56"},
 		{"client:1 > vip:53 udp data=2000 from=1024", "client > vip later part of protocol 17 ttl=64 len=1004 from=1024", "client > vip later part of protocol 17 ttl=64 len=1032 from=1024"},
+		{"client > vip esp data=9", "client > vip esp ttl=64 len=37", "client > vip esp ttl=64 len=57"},
+		{"client > vip esp ah", "client > vip ah ttl=64 len=52", "client > vip esp ttl=64 len=72 ah"},
+		{"client:1 > vip:80 SYN ah", "client > vip ah ttl=64 len=64", "client:1 > vip:80 tcp SYN ttl=64 len=84 ah"},
 		{"client > vip icmp 3/1 quoting vip:80 > client:1025 ACK", "client > vip icmp 3/1 quoting (vip:80 > client:1025 tcp ACK ttl=64 len=40) ttl=64 len=68",
 			"client > vip icmp 3/1 quoting (vip:80 > client:1025 tcp ACK ttl=64 len=60) ttl=64 len=108"},
 	} {

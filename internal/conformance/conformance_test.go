@@ -168,6 +168,7 @@ func differences(s Scenario, truth Observation, bodies ...Observation) string {
 	for _, b := range bodies {
 		found.WriteString(Compare(s, truth, b))
 	}
+	found.WriteString(misjudged(s, truth)) // the model must know ip_vs, not weir
 	return found.String()
 }
 

@@ -24,6 +24,7 @@ type Packet struct {
 	NoSum    bool // UDP without a checksum
 	BadSum   bool // a wrong one
 	Options  bool // IPv4 options, or an IPv6 destination options header
+	Signed   bool // an authentication header stands before the transport
 	Fragment bool // only bytes From … From+Data of what follows the IP header
 	From     int
 	More     bool
@@ -46,6 +47,8 @@ const (
 	protoUDP    = 17
 	protoIPv6   = 41
 	protoGRE    = 47
+	protoESP    = 50
+	protoAH     = 51
 	protoSCTP   = 132
 	protoICMPv6 = 58
 )
@@ -107,6 +110,8 @@ func (p Place) parseWords(words []string) (pkt Packet, err error) {
 			pkt.Protocol = protoUDP
 		case "sctp":
 			pkt.Protocol = protoSCTP
+		case "esp":
+			pkt.Protocol = protoESP
 		case "icmp":
 			if i++; i >= len(words) {
 				return pkt, errors.New("icmp wants type/code")
@@ -163,6 +168,9 @@ func (pkt *Packet) word(w string) error {
 		return nil
 	case "options":
 		pkt.Options = true
+		return nil
+	case "ah":
+		pkt.Signed = true
 		return nil
 	case "more":
 		pkt.Fragment, pkt.More = true, true

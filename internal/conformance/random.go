@@ -189,9 +189,9 @@ func (g *generator) request(s *madeUp) string {
 	if s.udp {
 		return fmt.Sprintf("udp data=%d", g.IntN(1200))
 	}
-	words := []string{"ACK", "ACK", "ACK", "PSH ACK data=100", "ACK data=1200", "FIN ACK", "FIN ACK", "RST", "RST ACK", "SYN ACK", "NULL"}
-	if !g.drains {
-		words = append(words, "SYN", "SYN")
+	words := []string{"ACK", "ACK", "ACK", "PSH ACK data=100", "ACK data=1200", "FIN ACK", "FIN ACK", "RST", "RST ACK", "NULL"}
+	if !g.drains { // a SYN begins anew where weir has a server drained
+		words = append(words, "SYN", "SYN", "SYN ACK")
 	}
 	return pick(g, words...)
 }

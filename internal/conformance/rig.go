@@ -26,8 +26,9 @@ type rig struct {
 	director *lab.Host
 	outside  *lab.Host
 	wires    []wire
-	odd      []string // wires whose MTU was changed
-	told     bool     // of the size of a way; the kernel remembers that
+	settle   time.Duration // until counters can be read
+	odd      []string      // wires whose MTU was changed
+	told     bool          // of the size of a way; the kernel remembers that
 }
 
 type wire struct {

@@ -21,9 +21,19 @@ const shards = 2
 // each, one JSON value in a line, in no order. It is what happens inside the
 // guest.
 func Observe(all []Scenario, to io.Writer) error {
+	// The kernel shows what its estimator saw up to two seconds ago. All wait,
+	// so that their timers can be compared afterwards.
+	return observeOn(all, to, func() []body { return append(weirs(), &ipvs{}) }, shards, 2200*time.Millisecond)
+}
+
+// weirs are the bodies that need no module of the kernel.
+func weirs() []body { return []body{&engine{mode: ebpf.TC}, &engine{mode: ebpf.XDP}} }
+
+// observeOn is Observe on bodies of one's choice, with a wait before counters
+// are read.
+func observeOn(all []Scenario, to io.Writer, bodies func() []body, shards int, settle time.Duration) error {
 	w := &writer{enc: json.NewEncoder(to)}
 	var group errgroup.Group
-	bodies := func() []body { return []body{&ipvs{}, &engine{mode: ebpf.TC}, &engine{mode: ebpf.XDP}} }
 	for shard := range shards {
 		var part []Scenario
 		for i := shard; i < len(all); i += shards {
@@ -31,7 +41,7 @@ func Observe(all []Scenario, to io.Writer) error {
 		}
 		for _, b := range bodies() {
 			group.Go(func() error {
-				if err := observe(part, b, w); err != nil {
+				if err := observe(part, b, w, settle); err != nil {
 					return fmt.Errorf("%s: %w", b.name(), err)
 				}
 				return nil
@@ -53,11 +63,12 @@ func (w *writer) write(o Observation) error {
 	return w.enc.Encode(o)
 }
 
-func observe(part []Scenario, b body, w *writer) error {
+func observe(part []Scenario, b body, w *writer, settle time.Duration) error {
 	r, err := newRig()
 	if err != nil {
 		return err
 	}
+	r.settle = settle
 	defer r.Close()
 	if err := b.enter(r); err != nil {
 		return err
@@ -120,9 +131,7 @@ func (r *rig) step(st Step, b body) (seen Seen, err error) {
 	case st.Mark != nil:
 		return seen, b.mark(*st.Mark)
 	case st.Stats:
-		// The kernel shows what its estimator saw up to two seconds ago. Both
-		// wait, so that their timers can be compared afterwards.
-		time.Sleep(2200 * time.Millisecond)
+		time.Sleep(r.settle)
 		seen.Counters, err = b.counters()
 		return seen, err
 	case st.Look:

@@ -42,7 +42,7 @@ func (p Place) words(b []byte, quoted bool) string {
 		on   bool
 		text string
 	}{
-		{h.tos != 0, fmt.Sprintf(" tos=%d", h.tos)}, {h.df, " df"}, {h.more, " more"},
+		{h.signed, " ah"}, {h.tos != 0, fmt.Sprintf(" tos=%d", h.tos)}, {h.df, " df"}, {h.more, " more"},
 		{h.from != 0, fmt.Sprintf(" from=%d", h.from)}, {h.badSum, " WRONG IP checksum"}, {h.odd, " WRONG length"},
 	} {
 		if s.on {
@@ -71,6 +71,10 @@ func (p Place) transportWords(w *strings.Builder, h header, quoted bool) {
 		}
 	case h.protocol == protoSCTP && len(b) >= 12:
 		sctpWords(w, h, quoted)
+	case h.protocol == protoESP && len(b) >= 8:
+		w.WriteString(" esp")
+	case h.protocol == protoAH && len(b) >= 12:
+		w.WriteString(" ah")
 	case h.protocol == protoGRE && len(b) >= 4:
 		size := 4
 		w.WriteString(" gre")
@@ -127,6 +131,7 @@ type header struct {
 	from     int
 	first    bool // not a later fragment
 	df, more bool
+	signed   bool // IPv6: an authentication header was on the way
 	badSum   bool
 	odd      bool // the length is not what the header says
 	body     []byte
@@ -167,8 +172,11 @@ func headers6(b []byte) (h header, ok bool) {
 	h = header{ttl: b[7], tos: b[0]<<4 | b[1]>>4, first: true, odd: int(binary.BigEndian.Uint16(b[4:]))+40 != len(b)}
 	h.src, h.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
 	next, rest := b[6], b[40:]
-	for len(rest) >= 8 && (next == 60 || next == 44 || next == 0) {
+	for len(rest) >= 8 && (next == 60 || next == 44 || next == 0 || next == protoAH) {
 		size := (int(rest[1]) + 1) * 8
+		if next == protoAH {
+			h.signed, size = true, (int(rest[1])+2)*4
+		}
 		if next == 44 {
 			word := binary.BigEndian.Uint16(rest[2:])
 			h.from, h.more = int(word&^7), word&1 != 0

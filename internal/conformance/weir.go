@@ -156,7 +156,7 @@ func (e *engine) each(show func(lvs.Destination, lvs.DestinationCounters) string
 		if err != nil {
 			return nil, err
 		}
-		name := "service " + e.serviceName(s.Key)
+		name := "service " + serviceName(e.r.place, s.Key)
 		services[name] = []string{name}
 		for _, d := range s.Destinations {
 			c := totals.Services[s.Key].Destinations[d.Addr]
@@ -174,11 +174,11 @@ func (e *engine) each(show func(lvs.Destination, lvs.DestinationCounters) string
 	return out, nil
 }
 
-func (e *engine) serviceName(k lvs.ServiceKey) string {
+func serviceName(p Place, k lvs.ServiceKey) string {
 	if k.Mark != 0 {
-		return "FWM " + e.r.place.markText(k.Mark)
+		return "FWM " + p.markText(k.Mark)
 	}
-	return k.Protocol.String() + " " + e.r.place.nameport(k.Addr)
+	return k.Protocol.String() + " " + p.nameport(k.Addr)
 }
 
 func (e *engine) destinations() ([]string, error) {

@@ -13,6 +13,16 @@ const (
 	SCTP Protocol = 132
 )
 
+// The protocols of IPsec (RFC 4303, RFC 4302). There is no service of theirs:
+// they travel with the connection of UDP port 500 between the same addresses.
+const (
+	ESP Protocol = 50
+	AH  Protocol = 51
+)
+
+// HasPorts tells whether packets of the protocol have ports.
+func (p Protocol) HasPorts() bool { return p == TCP || p == UDP || p == SCTP }
+
 // String is the protocol as ipvsadm lists it: TCP, UDP, SCTP.
 func (p Protocol) String() string {
 	switch p {
@@ -24,6 +34,10 @@ func (p Protocol) String() string {
 		return "UDP"
 	case SCTP:
 		return "SCTP"
+	case ESP:
+		return "ESP"
+	case AH:
+		return "AH"
 	}
 	return fmt.Sprintf("PROTO%d", uint8(p))
 }

@@ -52,6 +52,7 @@ enum tcp_event {
 	EV_RST = 3,
 	EV_BARE = 4, /* none of the flags */
 	EV_NONE = 5, /* not TCP, or no TCP header in this fragment */
+	EV_JOINS = 6, /* of a connection of UDP's, but not UDP: AH, ESP */
 };
 
 /* RST before SYN before FIN before ACK, the first that is set. */
@@ -271,8 +272,10 @@ static __always_inline void flow_make(struct flow *f, const struct packet *p, co
 				      __be16 cport, __be16 vport)
 {
 	f->v6 = p->v6;
-	f->protocol = p->protocol;
-	f->event = p->protocol == IPPROTO_SCTP ? (p->later ? CHUNK_NONE : p->chunk) : tcp_event(p);
+	f->protocol = joins(p) ? IPPROTO_UDP : p->protocol;
+	f->event = joins(p)			      ? EV_JOINS :
+		   p->protocol == IPPROTO_SCTP ? (p->later ? CHUNK_NONE : p->chunk) :
+						 tcp_event(p);
 	f->now = ticks_now();
 	f->addr[0] = client->w[0] | (__u64)client->w[1] << 32;
 	f->addr[1] = client->w[2] | (__u64)client->w[3] << 32;

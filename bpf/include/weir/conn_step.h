@@ -145,8 +145,9 @@ __noinline int conn_step(const struct flow *f, struct conn *c)
 
 		if (e && !f->out)
 			__sync_fetch_and_add(&e->packets, 1);
-		/* UDP has no state to tell it: an answer is proof. */
-		if (f->out && ctl_state(c->word) == STATE_UDP)
+		/* UDP has no state to tell it: an answer is proof. To IPVS one of AH
+		 * or ESP is not. */
+		if (f->out && ctl_state(c->word) == STATE_UDP && f->event != EV_JOINS)
 			assure(c->parent);
 	}
 	for (int i = 0; i < 3; i++) {

@@ -34,8 +34,8 @@ static __noinline void frag_remember(const struct packet *p, __u32 dest, __u32 h
 	};
 	struct frag_key key;
 
-	if (explaining)
-		return;
+	if (explaining || joins(p))
+		return; /* every part of an AH or ESP packet finds the connection itself */
 	frag_key_make(p, &key);
 	bpf_map_update_elem(&frags, &key, &value, BPF_ANY);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * A cursor over Ethernet, IP, and TCP, UDP or ICMP. Every bound is checked
+ * A cursor over Ethernet, IP, and TCP, UDP, SCTP, AH, ESP or ICMP. Every bound is checked
  * here, where the cursor moves; what comes out is a struct packet whose
  * offsets are good for the headers they name.
  *
@@ -203,6 +203,41 @@ static __always_inline int parse_ports(struct packet *p)
 	return V_NONE;
 }
 
+/*
+ * AH and ESP have no ports. They belong to the connection whose keys they were
+ * agreed on: that of UDP port 500 at both ends between the same addresses
+ * (IPVS.md a.4), and are taken for packets of it. Over IPv6 IPVS takes AH for one
+ * more extension header, and what follows it for the transport.
+ */
+#define PORT_ISAKMP 500
+
+static __always_inline bool joins(const struct packet *p)
+{
+	return (p->protocol | 1) == IPPROTO_AH; /* 51; ESP is 50 */
+}
+
+static __always_inline bool has_ports(const struct packet *p)
+{
+	return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_SCTP;
+}
+
+static __always_inline int parse_joining(struct packet *p)
+{
+	if (p->v6 && p->protocol == IPPROTO_AH)
+		return V_NOT_OURS; /* behind more headers than are walked */
+	p->sport = bpf_htons(PORT_ISAKMP);
+	p->dport = bpf_htons(PORT_ISAKMP);
+	return V_NONE;
+}
+
+/* The ports of a packet that somebody quotes. */
+static __always_inline int parse_ends(struct packet *p)
+{
+	if (joins(p))
+		return parse_joining(p);
+	return has_ports(p) ? parse_ports(p) : V_NOT_OURS;
+}
+
 static __always_inline int parse_tcp(struct packet *p)
 {
 	struct tcp *t = packet_at(p, p->l4, sizeof(*t));
@@ -238,22 +273,38 @@ static const __u8 chunk_kinds[16] = {
 
 #define SCTP_TYPE_ABORT 6
 
+#define CHUNK_THERE (1ull << 32)
+
+/* Reads a chunk's head, as one number of the host beside CHUNK_THERE; 0: there is
+ * none. In a packet of several (linear) it is not where the headers are. */
+static __always_inline __u64 chunk_head(const struct packet *p, __u32 at)
+{
+	struct sctp_chunk *c = packet_at(p, at, sizeof(*c));
+	__be32 head = 0;
+
+	if (c)
+		return CHUNK_THERE | (__u32)c->type << 24 | bpf_ntohs(c->length);
+	if (xdp || bpf_skb_load_bytes(p->ctx, at, &head, sizeof(head)))
+		return 0;
+	return CHUNK_THERE | bpf_ntohl(head);
+}
+
 static __always_inline __u8 sctp_chunk_kind(const struct packet *p)
 {
 	__u32 at = p->l4 + sizeof(struct sctp), length;
-	struct sctp_chunk *c = packet_at(p, at, sizeof(*c));
+	__u64 head = chunk_head(p, at);
 	__u8 type, kind;
 
-	if (!c)
+	if (!head)
 		return CHUNK_NONE;
-	type = c->type;
-	length = bpf_ntohs(c->length);
+	type = head >> 24 & 0xff;
+	length = head & 0xffff;
 	kind = type < 16 ? chunk_kinds[type & 15] : CHUNK_DATA;
 	/* Behind a cookie an ABORT may hide. */
-	if ((kind != CHUNK_COOKIE_ECHO && kind != CHUNK_COOKIE_ACK) || length < sizeof(*c))
+	if ((kind != CHUNK_COOKIE_ECHO && kind != CHUNK_COOKIE_ACK) || length < sizeof(struct sctp_chunk))
 		return kind;
-	c = packet_at(p, at + ((length + 3) & ~3u), sizeof(*c));
-	return c && c->type == SCTP_TYPE_ABORT ? CHUNK_ABORT : kind;
+	head = chunk_head(p, at + ((length + 3) & ~3u));
+	return head && (head >> 24 & 0xff) == SCTP_TYPE_ABORT ? CHUNK_ABORT : kind;
 }
 
 static __always_inline int parse_sctp(struct packet *p)
@@ -281,10 +332,8 @@ static __always_inline int parse_icmp(struct packet *p)
 
 static __always_inline int parse_transport(struct packet *p)
 {
-	if (p->later)
-		return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_SCTP ?
-			       V_NONE :
-			       V_NOT_OURS;
+	if (p->later && !joins(p))
+		return has_ports(p) ? V_NONE : V_NOT_OURS;
 	switch (p->protocol) {
 	case IPPROTO_TCP:
 		return parse_tcp(p);
@@ -292,6 +341,9 @@ static __always_inline int parse_transport(struct packet *p)
 		return packet_at(p, p->l4, sizeof(struct udp)) ? parse_ports(p) : V_MALFORMED;
 	case IPPROTO_SCTP:
 		return parse_sctp(p);
+	case IPPROTO_ESP:
+	case IPPROTO_AH:
+		return parse_joining(p);
 	case IPPROTO_ICMP:
 		return p->v6 ? V_NOT_OURS : parse_icmp(p);
 	case IPPROTO_ICMPV6:
@@ -352,7 +404,7 @@ static __always_inline int parse_ipv6(struct packet *p)
 		__u8 *h;
 
 		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-		    next != IPPROTO_FRAGMENT)
+		    next != IPPROTO_FRAGMENT && next != IPPROTO_AH)
 			break;
 		h = packet_at(p, at, 8);
 		if (!h)
@@ -364,6 +416,8 @@ static __always_inline int parse_ipv6(struct packet *p)
 			p->fragment = offset & 0xfff9;
 			p->later = offset & 0xfff8;
 			at += 8;
+		} else if (next == IPPROTO_AH) {
+			at += (h[1] + 2) * 4;
 		} else {
 			at += (h[1] + 1) * 8;
 		}
@@ -376,7 +430,7 @@ static __always_inline int parse_ipv6(struct packet *p)
 	return V_NONE;
 }
 
-/* Reads the headers. V_NONE: a TCP, UDP or ICMP error packet worth asking about. */
+/* Reads the headers. V_NONE: a packet worth asking about. */
 static __always_inline int parse(struct packet *p, __be16 ethertype)
 {
 	int v;
@@ -396,14 +450,21 @@ static __always_inline int parse(struct packet *p, __be16 ethertype)
 
 /* Headers are read in place; the longest are an ICMP error's with a quoted
  * packet. Makes them so (tc only). */
-#define LINEAR 192
+#define LINEAR	     192
+#define GSO_BY_FRAGS 0xffff
 
 static __always_inline bool linear(const struct packet *p)
 {
 	__u32 len = ctx_field(p->ctx, struct __sk_buff, len);
 	__u32 want = len < LINEAR ? len : LINEAR;
 
-	return packet_data(p) + want <= packet_end(p) || !bpf_skb_pull_data(p->ctx, want);
+	if (packet_data(p) + want <= packet_end(p))
+		return true;
+	/* SCTP's several packets in one are a list; to pull data out of the second
+	 * would tear them apart at the wrong places. The headers are in the first. */
+	if (ctx_field(p->ctx, struct __sk_buff, gso_size) == GSO_BY_FRAGS)
+		return true;
+	return !bpf_skb_pull_data(p->ctx, want);
 }
 
 /* Is the packet as long as it says? A frame cut short on the way is left to
@@ -425,8 +486,9 @@ static __always_inline bool whole(struct packet *p)
 		__u32 header = p->protocol == IPPROTO_UDP ? sizeof(struct udp) : t ? (t->off >> 4) * 4 : 0;
 
 		p->segment = p->l4 - p->l3 + header + gso;
-		/* SCTP's segments are packets already, as large as they are. */
-		if (p->protocol == IPPROTO_SCTP)
+		/* SCTP's segments are packets already, as large as they are; ESP's
+		 * header says nothing. */
+		if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
 			p->segment = 0;
 	}
 	return true;

@@ -12,8 +12,8 @@
 #include "tunnel.h"
 #include "service.h"
 
-/* The quoted packet's headers. Only TCP and UDP without IPv6 extension
- * headers: what the director forwards comes back that way. */
+/* The quoted packet's headers, as far as its ports; later parts have none, and
+ * only AH and ESP can do without. */
 static __always_inline int parse_quoted(const struct packet *p, struct packet *q)
 {
 	int v;
@@ -23,10 +23,7 @@ static __always_inline int parse_quoted(const struct packet *p, struct packet *q
 	v = p->v6 ? parse_ipv6(q) : parse_ipv4(q);
 	if (v)
 		return V_NOT_OURS;
-	if (q->later || (q->protocol != IPPROTO_TCP && q->protocol != IPPROTO_UDP &&
-			 q->protocol != IPPROTO_SCTP))
-		return V_NOT_OURS;
-	return parse_ports(q) ? V_NOT_OURS : V_NONE;
+	return (q->later && !joins(q)) || parse_ends(q) ? V_NOT_OURS : V_NONE;
 }
 
 /*
@@ -43,15 +40,19 @@ static __always_inline bool rewrite_quoted(struct packet *p, struct packet *q, b
 	const struct addr *outer_old = outer_source ? &p->saddr : &p->daddr;
 	__u64 inner = csum_change_addr(old, addr, p->v6);
 	__u64 outer = csum_change_addr(outer_old, addr, p->v6);
-	__u64 change = csum_change16(source ? q->sport : q->dport, port);
-	struct ports *ports = packet_at(p, q->l4, sizeof(*ports));
+	__u64 change = 0;
 
-	if (!ports)
-		return false;
-	if (source)
-		ports->source = port;
-	else
-		ports->dest = port;
+	if (!joins(q)) {
+		struct ports *ports = packet_at(p, q->l4, sizeof(*ports));
+
+		if (!ports)
+			return false;
+		change = csum_change16(source ? q->sport : q->dport, port);
+		if (source)
+			ports->source = port;
+		else
+			ports->dest = port;
+	}
 	if (p->v6) {
 		struct iphdr6 *in = packet_at(p, q->l3, sizeof(*in));
 		struct iphdr6 *out = packet_at(p, p->l3, sizeof(*out));

@@ -129,11 +129,12 @@ static __always_inline __u32 choose(const struct packet *p, const struct flow *f
  * `quoted`: the packet is not there, an ICMP error speaks of it. */
 static __always_inline int open_conn(const struct packet *p, struct flow *f, struct conn *c, bool quoted)
 {
-	__u32 service = service_of(p), id;
+	__u32 service = joins(p) ? 0 : service_of(p), id;
 	struct service *s;
 	struct dest *d;
 	bool once;
 
+	/* AH and ESP are never scheduled. */
 	s = service ? bpf_map_lookup_elem(&services, &service) : NULL;
 	if (!s || !s->set) {
 		trace(STEP_NO_SERVICE, 0, 0);

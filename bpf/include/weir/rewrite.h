@@ -50,7 +50,8 @@ static __always_inline bool fix_transport_tc(struct __sk_buff *skb, __u32 at, __
 	return !port_change || !bpf_l4_csum_replace(skb, at, 0, csum_fold(port_change), zero_is_none);
 }
 
-/* Gives the packet a new source (or destination) address and port. */
+/* Gives the packet a new source (or destination) address and port. AH and ESP
+ * only get the address, as in IPVS: ESP does not mind (RFC 4303), AH does. */
 static __noinline bool rewrite(struct packet *p, bool source, const struct addr *addr, __be16 port)
 {
 	const struct addr *old = source ? &p->saddr : &p->daddr;
@@ -77,8 +78,8 @@ static __noinline bool rewrite(struct packet *p, bool source, const struct addr 
 			ip->daddr = addr->w[3];
 		ip->check = csum_apply(ip->check, addr_change);
 	}
-	if (p->later)
-		return true; /* no transport header here; the first fragment carries the checksum of all */
+	if (p->later || joins(p))
+		return true; /* no ports here, and no checksum: the first fragment carries that of all */
 	if (port != (source ? p->sport : p->dport)) {
 		struct ports *ports = packet_at(p, p->l4, sizeof(*ports));
 

@@ -91,9 +91,7 @@ static __noinline bool parse_tunnelled(struct __sk_buff *skb, const struct packe
 	o->port = i->dport;
 	if (parse_plain(i, i->protocol == IPPROTO_IPV6))
 		return false;
-	return !i->later &&
-	       (i->protocol == IPPROTO_TCP || i->protocol == IPPROTO_UDP || i->protocol == IPPROTO_SCTP) &&
-	       !parse_ports(i);
+	return !i->later && !parse_ends(i);
 }
 
 /* Was it this destination's tunnel? */

@@ -39,14 +39,14 @@ func (q ConnectionQuery) Filter() (f lvs.ConnectionFilter, err error) {
 func (q ExplainQuery) Probe() (lvs.Probe, error) {
 	p := lvs.Probe{Flags: strings.ToUpper(q.Flags), TTL: q.TTL, Length: q.Length, Interface: q.Interface}
 	var err error
-	if p.Protocol, err = balanced(q.Protocol); err != nil {
+	if p.Protocol, err = probed(q.Protocol); err != nil {
 		return p, err
 	}
-	if p.From, err = netip.ParseAddrPort(q.From); err != nil {
-		return p, fmt.Errorf("from: %q is no address with a port; write 203.0.113.9:40000 or [2001:db8::9]:40000", q.From)
+	if p.From, err = end(p.Protocol, q.From, "203.0.113.9", "2001:db8::9", 40000); err != nil {
+		return p, fmt.Errorf("from: %w", err)
 	}
-	if p.To, err = netip.ParseAddrPort(q.To); err != nil {
-		return p, fmt.Errorf("to: %q is no address with a port; write 192.0.2.1:80 or [2001:db8::1]:80", q.To)
+	if p.To, err = end(p.Protocol, q.To, "192.0.2.1", "2001:db8::1", 80); err != nil {
+		return p, fmt.Errorf("to: %w", err)
 	}
 	if p.From.Addr().Unmap().Is4() != p.To.Addr().Unmap().Is4() {
 		return p, fmt.Errorf("from %s to %s: both ends of a packet need addresses of one family", q.From, q.To)
@@ -70,6 +70,38 @@ func balanced(protocol string) (lvs.Protocol, error) {
 		return lvs.SCTP, nil
 	}
 	return 0, fmt.Errorf("protocol: %q; use tcp, udp or sctp", protocol)
+}
+
+// probed is a protocol a made-up packet may have.
+func probed(protocol string) (lvs.Protocol, error) {
+	switch protocol {
+	case "esp":
+		return lvs.ESP, nil
+	case "ah":
+		return lvs.AH, nil
+	}
+	p, err := balanced(protocol)
+	if err != nil {
+		return 0, fmt.Errorf("protocol: %q; use tcp, udp, sctp, esp or ah", protocol)
+	}
+	return p, nil
+}
+
+// end is one end of a packet of the protocol: with a port, if it has ports. The
+// rest is what to write instead.
+func end(protocol lvs.Protocol, s, four, six string, port int) (netip.AddrPort, error) {
+	if protocol.HasPorts() {
+		a, err := netip.ParseAddrPort(s)
+		if err != nil {
+			return a, fmt.Errorf("%q is no address with a port; write %s:%d or [%s]:%d", s, four, port, six, port)
+		}
+		return a, nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q is no address; %s has no ports, write %s or %s", s, protocol, four, six)
+	}
+	return netip.AddrPortFrom(a, 0), nil
 }
 
 func prefix(s string) (netip.Prefix, error) {

@@ -172,15 +172,15 @@ type ConnectionQuery struct {
 	Service     string `query:"service" doc:"virtual address, with or without port" example:"192.0.2.1:80"`
 	Destination string `query:"destination" doc:"real server, with or without port"`
 	State       string `query:"state" doc:"as shown, any case" example:"ESTABLISHED"`
-	Protocol    string `query:"protocol" enum:"tcp,udp,"`
+	Protocol    string `query:"protocol" enum:"tcp,udp,sctp,"`
 	Limit       int    `query:"limit" minimum:"1" maximum:"100000" default:"1000"`
 	Cursor      int    `query:"cursor" minimum:"0" doc:"where an earlier answer has ended; the table changes in between"`
 }
 
 // ExplainQuery is a made-up packet.
 type ExplainQuery struct {
-	Protocol  string `query:"protocol" enum:"tcp,udp" default:"tcp"`
-	From      string `query:"from" doc:"the client's address and port" example:"203.0.113.9:40000" required:"true"`
+	Protocol  string `query:"protocol" enum:"tcp,udp,sctp,esp,ah" default:"tcp"`
+	From      string `query:"from" doc:"the client's address and port; esp and ah have no ports" example:"203.0.113.9:40000" required:"true"`
 	To        string `query:"to" doc:"the address and port it is sent to" example:"192.0.2.1:80" required:"true"`
 	Flags     string `query:"flags" doc:"TCP flags, letters of S A F R P; S if empty" maxLength:"5"`
 	TTL       uint8  `query:"ttl" doc:"hop count; 0: 64"`

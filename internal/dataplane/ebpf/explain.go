@@ -115,7 +115,7 @@ func (t teller) service(id uint32) string {
 func (t teller) step(s engineStep, a, b uint32) lvs.Step {
 	switch s {
 	case engineStepSTEP_PARSED:
-		return lvs.Step{What: fmt.Sprintf("%s from %s to %s", t.q.Protocol, t.q.From, t.q.To)}
+		return t.parsed()
 	case engineStepSTEP_FILTERED:
 		return lvs.Step{What: "passes the filter", Why: "neither address is a service's or a real server's"}
 	case engineStepSTEP_CONNECTION:
@@ -127,6 +127,9 @@ func (t teller) step(s engineStep, a, b uint32) lvs.Step {
 	case engineStepSTEP_SERVICE:
 		return lvs.Step{What: "is for " + t.service(a)}
 	case engineStepSTEP_NO_SERVICE:
+		if !t.q.Protocol.HasPorts() {
+			return lvs.Step{What: "is for no service", Why: "none is for " + t.q.Protocol.String()}
+		}
 		return lvs.Step{What: "is for no service", Why: "none has this address, port and protocol"}
 	case engineStepSTEP_CONSIDERED:
 		return lvs.Step{What: "considers " + t.dest(a), Why: fmt.Sprintf("weight %d, %d active", b>>16, b&0xffff)}
@@ -138,6 +141,14 @@ func (t teller) step(s engineStep, a, b uint32) lvs.Step {
 		return lvs.Step{What: "finds no real server", Why: "all have weight 0 or are full, or there are none"}
 	}
 	return t.lateStep(s, a, b)
+}
+
+func (t teller) parsed() lvs.Step {
+	if t.q.Protocol.HasPorts() {
+		return lvs.Step{What: fmt.Sprintf("%s from %s to %s", t.q.Protocol, t.q.From, t.q.To)}
+	}
+	return lvs.Step{What: fmt.Sprintf("%s from %s to %s", t.q.Protocol, t.q.From.Addr(), t.q.To.Addr()),
+		Why: "it belongs to the connection of UDP port 500 between the two, if there is one"}
 }
 
 func (t teller) lateStep(s engineStep, a, b uint32) lvs.Step {

@@ -37,6 +37,15 @@ func TestExplain(t *testing.T) {
 		{"an answer", func(r *rig) { r.ingress(segment(client, vip, "S")) },
 			lvs.Probe{Protocol: lvs.TCP, From: netip.MustParseAddrPort("10.1.0.1:8080"), To: client, Flags: "SA", TTL: 1}, "deferred",
 			[]string{"is an answer of 10.1.0.1"}},
+		{"ESP", func(r *rig) {
+			svc := ipsecService(lvs.Masquerade, false, 500)
+			r.reach(1500, false, svc)
+			r.put(svc)
+			r.ingress(datagram(netip.AddrPortFrom(client.Addr(), 500), svc.Key.Addr, "keys"))
+		}, lvs.Probe{Protocol: lvs.ESP, From: netip.AddrPortFrom(client.Addr(), 0), To: vip}, "forwarded",
+			[]string{"ESP from 10.0.0.9 to 192.0.2.1: it belongs to the connection of UDP port 500", "belongs to a known connection: with 10.2.0.1:500", "by masq"}},
+		{"AH without keys", nil, lvs.Probe{Protocol: lvs.AH, From: netip.AddrPortFrom(client.Addr(), 0), To: vip}, "no-service",
+			[]string{"no known connection", "none is for AH"}},
 		{"nobody there", func(r *rig) { r.put(tcpService(lvs.WLC, lvs.Masquerade, 0)) }, syn, "no-destination",
 			[]string{"no real server", "port unreachable"}},
 	} {

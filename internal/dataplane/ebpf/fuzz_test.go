@@ -207,6 +207,11 @@ func fuzzSeeds(services []lvs.Service) [][]byte {
 			add(segment(s.Destinations[0].Addr, from, f))
 		}
 		add(datagram(from, to, "question"))
+		for _, p := range ipsecPair(from.Addr(), to.Addr()) {
+			add(p)
+			add(icmpError(to.Addr(), from.Addr(), p))
+		}
+		add(datagram(netip.AddrPortFrom(from.Addr(), 500), netip.AddrPortFrom(to.Addr(), 500), "keys"))
 		add(icmpError(from.Addr(), to.Addr(), segment(to, from, "A")))
 		add(icmpError(s.Destinations[0].Addr.Addr(), from.Addr(), segment(from, s.Destinations[0].Addr, "A")))
 	}

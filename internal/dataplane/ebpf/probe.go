@@ -93,8 +93,12 @@ func probeTransport(q lvs.Probe) ([]byte, error) {
 	case lvs.SCTP:
 		b = make([]byte, 16)
 		b[12], b[15] = 1, 4 // INIT, and nothing in it
+	case lvs.ESP:
+		return make([]byte, 8), nil
+	case lvs.AH:
+		return []byte{59, 4, 23: 0}, nil // nothing follows
 	default:
-		return nil, fmt.Errorf("protocol %s is not balanced; use tcp, udp or sctp", q.Protocol)
+		return nil, fmt.Errorf("protocol %s is not balanced; use tcp, udp, sctp, esp or ah", q.Protocol)
 	}
 	binary.BigEndian.PutUint16(b, q.From.Port())
 	binary.BigEndian.PutUint16(b[2:], q.To.Port())
