@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +69,12 @@ func (r Report) Write(docs string) error {
 	if err := os.MkdirAll(below, 0o755); err != nil {
 		return fmt.Errorf("make room for the plots: %w", err)
 	}
+	for i := range r.Series {
+		r.Series[i].Run = r.run()
+	}
+	if was, err := ReadReport(docs); err == nil {
+		r.Series = beside(was.Series, r.Series)
+	}
 	figures, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return fmt.Errorf("write figures: %w", err)
@@ -83,6 +90,29 @@ func (r Report) Write(docs string) error {
 		return fmt.Errorf("write the page: %w", err)
 	}
 	return nil
+}
+
+// run names this run for the page.
+func (r Report) run() string {
+	by := "make bench"
+	if r.Short {
+		by = "make bench-quick"
+	}
+	return fmt.Sprintf("%s, weir %s, by `%s`", r.Date, r.Version, by)
+}
+
+// beside puts what was measured now in the place of what it was before, and
+// keeps what was not measured.
+func beside(was, now []Series) []Series {
+	all := slices.Clone(was)
+	for _, s := range now {
+		if i := slices.IndexFunc(all, func(o Series) bool { return o.Name == s.Name }); i >= 0 {
+			all[i] = s
+		} else {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // ReadReport reads the figures of an earlier run.
@@ -112,7 +142,7 @@ tells how it measures.
 | date | %s |
 
 Every figure is the median of several measurements; ± is how far the furthest of them lay from it. What is compared was
-measured in turns in the same run. Figures of different machines, or of different runs on one, should not be compared:
+measured in turns in the same run; a part that was not measured again is kept, and says which run it is of. Figures of different machines, or of different runs on one, should not be compared:
 ratios may.
 
 `
@@ -121,11 +151,11 @@ func (r Report) page() string {
 	var b strings.Builder
 	by, takes := "make bench", "less than half an hour"
 	if r.Short {
-		by, takes = "make bench-quick", "less than three minutes, and measures less than `make bench`"
+		by, takes = "make bench-quick", "a few minutes, and measures less than `make bench`"
 	}
 	fmt.Fprintf(&b, preface, by, takes, r.Machine, r.Kernel, r.Version, r.Date)
 	for _, s := range r.Series {
-		fmt.Fprintf(&b, "## %s\n\n%s\n\nA cell is %s.\n\n%s\n", s.Title, s.Method, s.head(), s.Markdown())
+		fmt.Fprintf(&b, "## %s\n\n%s\n\nA cell is %s. Run: %s.\n\n%s\n", s.Title, s.Method, s.head(), s.Run, s.Markdown())
 		if note := s.growth(); note != "" {
 			fmt.Fprintf(&b, "%s\n\n", note)
 		}

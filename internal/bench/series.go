@@ -17,6 +17,7 @@ type Series struct {
 	Base   string  `json:"base"` // what ratios are to; empty: there are none
 	Net    bool    `json:"net"`  // the base is part of what was measured, and taken off
 	Axis   string  `json:"axis"` // what the columns are; empty: names
+	Run    string  `json:"run,omitempty"` // the run it is of: date, weir, how
 	Values []Value `json:"values"`
 }
 

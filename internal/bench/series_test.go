@@ -103,6 +103,31 @@ func TestReportIsReadBack(t *testing.T) {
 	}
 }
 
+// A run of one part keeps what others have measured.
+func TestPartsAreKept(t *testing.T) {
+	docs := t.TempDir()
+	kept, old := sample(), sample()
+	kept.Name, old.Name = "kept", "again"
+	first := NewReport("v1", false)
+	first.Series = []Series{kept, old}
+	anew := sample()
+	anew.Name, anew.Title = "again", "B"
+	second := NewReport("v2", false)
+	second.Series = []Series{anew}
+	for _, r := range []Report{first, second} {
+		if err := r.Write(docs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	back, err := ReadReport(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(back.Series) != 2 || !strings.Contains(back.Series[0].Run, "v1") || back.Series[1].Title != "B" || !strings.Contains(back.Series[1].Run, "v2") {
+		t.Errorf("%+v", back.Series)
+	}
+}
+
 func TestWorsened(t *testing.T) {
 	was := Report{Series: []Series{sample()}}
 	now := sample()

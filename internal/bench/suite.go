@@ -13,7 +13,7 @@ import (
 
 // A Suite is a choice of measurements and how thorough they are.
 type Suite struct {
-	Short bool     // less than three minutes, else less than thirty
+	Short bool     // a few minutes, else about thirty
 	Parts []string // names of Parts; empty: all
 	Only  *regexp.Regexp
 	Doors []bool
