@@ -62,9 +62,9 @@ generate:
 	go generate ./internal/dataplane/ebpf ./internal/realserver/decap ./internal/bench
 
 # Measures, prints, and writes docs/benchmarks.md with its plots. make bench
-# takes about half an hour, the quick one a few minutes; PARTS=packet measures that
-# alone and keeps the rest of the page. One row
-# while changing the packet engine: go run ./cmd/weir-bench packet --only '^gate' --door xdp
+# takes about half an hour, the quick one a few minutes; PARTS=packet measures
+# that alone and keeps the rest of the page. One row while changing
+# the packet engine: go run ./cmd/weir-bench packet --only '^gate' --door xdp
 bench bench-quick: build
 	tools/debian-packages bench
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o .cache/weir-bench ./cmd/weir-bench

@@ -14,9 +14,9 @@ type Series struct {
 	Title  string  `json:"title"`
 	Method string  `json:"method"`
 	Unit   string  `json:"unit"`
-	Base   string  `json:"base"` // what ratios are to; empty: there are none
-	Net    bool    `json:"net"`  // the base is part of what was measured, and taken off
-	Axis   string  `json:"axis"` // what the columns are; empty: names
+	Base   string  `json:"base"`          // what ratios are to; empty: there are none
+	Net    bool    `json:"net"`           // the base is part of what was measured, and taken off
+	Axis   string  `json:"axis"`          // what the columns are; empty: names
 	Run    string  `json:"run,omitempty"` // the run it is of: date, weir, how
 	Values []Value `json:"values"`
 }
