@@ -100,7 +100,8 @@ static __always_inline bool plain_frame(struct plain *p, bool v6, void *data, vo
 	return ctx_field(p->ctx, struct __sk_buff, len) >= size;
 }
 
-static __always_inline void plain_hash(struct plain *p, bool v6, const struct addr *client, __be16 cport, __be16 vport)
+static __always_inline void plain_hash(struct plain *p, bool v6, const struct addr *client, __be16 cport,
+				       __be16 vport)
 {
 	p->client[0] = client->w[0] | (__u64)client->w[1] << 32;
 	p->client[1] = client->w[2] | (__u64)client->w[3] << 32;
@@ -111,7 +112,7 @@ static __always_inline void plain_hash(struct plain *p, bool v6, const struct ad
 /* The entry of a connection in one of its homes. */
 static __always_inline __u64 *home(const struct plain *p, bool v6, bool out, __u32 nth)
 {
-		__u64 *b = bucket_at(v6, false, p->hash, nth);
+	__u64 *b = bucket_at(v6, false, p->hash, nth);
 	__u64 mask = !out ? ~0ull : v6 ? 0xffffull : 0xffffffffffffull;
 
 	if (!b)
@@ -163,7 +164,8 @@ static __always_inline bool resolved(const struct nexthop *n)
 }
 
 /* Can the destination be sent to at once? */
-static __always_inline bool open_way(const struct plain *p, bool v6, const struct dest *d, const struct nexthop *n, __u8 forward)
+static __always_inline bool open_way(const struct plain *p, bool v6, const struct dest *d, const struct nexthop *n,
+				     __u8 forward)
 {
 	__u32 room;
 

@@ -73,7 +73,8 @@ static __always_inline void plain_hop(const struct plain *p, bool v6, __u64 chan
 	ip->check = csum_apply(ip->check, change + csum_change16(bpf_htons(0x0100), 0));
 }
 
-static __always_inline int send_plain(const struct plain *p, bool v6, const __u8 *dmac, const __u8 *smac, __u32 ifindex)
+static __always_inline int send_plain(const struct plain *p, bool v6, const __u8 *dmac, const __u8 *smac,
+				      __u32 ifindex)
 {
 	plain_macs(p, dmac, smac);
 	plain_hop(p, v6, 0);
@@ -118,8 +119,8 @@ static __always_inline bool plain_check_tc(const struct plain *p, bool v6, __u64
 }
 
 /* Gives the packet a new source (or destination) and sends it. */
-static __always_inline int send_masked(const struct plain *p, bool v6, bool source, const struct addr *addr, __be16 port,
-				       const __u8 *dmac, const __u8 *smac, __u32 ifindex)
+static __always_inline int send_masked(const struct plain *p, bool v6, bool source, const struct addr *addr,
+				       __be16 port, const __u8 *dmac, const __u8 *smac, __u32 ifindex)
 {
 	struct ports *ports = p->data + ETH_HLEN + ip_size(v6);
 	__be16 old = source ? p->sport : p->dport;
@@ -147,7 +148,8 @@ static __always_inline bool plain_summed(const struct plain *p, const struct des
 
 /* Is it a tunnel of the packet's own family, whose checksum, if it has one,
  * follows from the packet's headers? */
-static __always_inline bool plain_tunnel(const struct plain *p, bool v6, const struct dest *d, const struct nexthop *n)
+static __always_inline bool plain_tunnel(const struct plain *p, bool v6, const struct dest *d,
+					 const struct nexthop *n)
 {
 	struct udp *u = p->data + ETH_HLEN + ip_size(v6);
 
