@@ -100,7 +100,7 @@ func TestAgainstIPVS(t *testing.T) {
 	if len(all) == 0 {
 		return // made-up ones were asked for
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
 	seen := ask(ctx, t, pick)
 	// The emulated machine shares its processors with whatever else runs: a
