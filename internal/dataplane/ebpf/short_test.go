@@ -114,29 +114,27 @@ func routedHost(t *testing.T, l *lab.Lab) *lab.Host {
 }
 
 // twoEngines are alike but for the short road: they hash and lay out alike.
+// The one with it is everybody's.
 func twoEngines(t *testing.T) (short, long *engine) {
-	load := func(shortcut bool, seed uint64) *engine {
-		spec, err := loadEngine()
-		labtest.Must(t, err)
-		o := small
-		labtest.Must(t, o.fill())
-		e := &engine{}
-		t.Cleanup(e.close)
-		labtest.Must(t, e.create(spec, o))
-		if seed != 0 {
-			e.settings.Seed = seed
-			labtest.Must(t, e.maps["setting"].Put(uint32(0), e.settings))
-		}
-		tc, xdp := tcDoor, xdpDoor
-		tc.shortcut, xdp.shortcut = shortcut, shortcut
-		e.tc, err = e.open(tc)
-		labtest.Must(t, err)
-		e.xdp, err = e.open(xdp)
-		labtest.Must(t, err)
-		return e
-	}
-	short = load(true, 0)
-	return short, load(false, short.settings.Seed)
+	short, err := sharedEngine()
+	labtest.Must(t, err)
+	empty(t, short)
+	spec, err := loadEngine()
+	labtest.Must(t, err)
+	o := small
+	labtest.Must(t, o.fill())
+	long = &engine{}
+	t.Cleanup(long.close)
+	labtest.Must(t, long.create(spec, o))
+	long.settings.Seed = short.settings.Seed
+	labtest.Must(t, long.maps["setting"].Put(uint32(0), long.settings))
+	tc, xdp := tcDoor, xdpDoor
+	tc.shortcut, xdp.shortcut = false, false
+	long.tc, err = long.open(tc)
+	labtest.Must(t, err)
+	long.xdp, err = long.open(xdp)
+	labtest.Must(t, err)
+	return short, long
 }
 
 // besideWide makes the address of a service that is not persistent, and its
