@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type scene struct {
 	director, peer, real *lab.Host
 	watcher              *Watcher
 	told                 chan lvs.Network
+	stop                 func() // the watcher
 }
 
 var (
@@ -55,12 +57,13 @@ func (s *scene) start() {
 			return s.watcher.Run(ctx, func(n lvs.Network) { s.told <- n })
 		})
 	}()
-	s.t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			s.t.Error(err)
 		}
 	})
+	s.t.Cleanup(s.stop)
 }
 
 func (s *scene) want(addrs ...string) {
@@ -147,7 +150,8 @@ func TestLinks(t *testing.T) {
 	back := n.Links[1]
 	mac, err := s.director.MAC("back")
 	labtest.Must(t, err)
-	want := lvs.Link{Index: back.Index, Name: "back", MAC: [6]byte(mac), MTU: 1400, Kind: "veth", Driver: "veth"}
+	want := lvs.Link{Index: back.Index, Name: "back", MAC: [6]byte(mac), MTU: 1400, Kind: "veth", Driver: "veth",
+		XDPUntold: back.XDPUntold} // which the kernel decides
 	if back != want {
 		t.Errorf("link %+v, want %+v", back, want)
 	}
@@ -271,7 +275,12 @@ func TestNeighboursAreKeptAndReleased(t *testing.T) {
 		t.Error("too much was taken back")
 	}
 
-	// Another process than the one that made them, as weir down may be.
+	// Another process than the one that made them, as weir down may be. That
+	// one has ended, or it would keep them anew.
+	s.stop()
+	if !managed("fd02::2") {
+		t.Error("an entry went with the watcher that made it")
+	}
 	labtest.Must(t, s.director.Do(Release))
 	if managed("fd02::2") {
 		t.Error("an entry of weir's is left after release")
