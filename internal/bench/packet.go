@@ -170,14 +170,15 @@ func (s *stage) sides(ctx context.Context, t trial, flows uint32, o PacketOption
 	return figure(above), figure(below), nil
 }
 
-// fitting is how many new flows a round may open: not more than the table has
-// room for, and fewer where each takes long.
+// fitting is how many new flows a round may open: an eighth of the table in all
+// rounds, because half-open flows push each other out of a bucket long before
+// their table is full, and fewer where each takes long.
 func (t trial) fitting(o PacketOptions) uint32 {
 	room := roomy.Connections
 	if t.service.Persistence.Timeout > 0 {
 		room = roomy.Wide
 	}
-	n := min(o.Times, uint32(room/2/o.Rounds))
+	n := min(o.Times, uint32(room/8/o.Rounds))
 	if len(t.service.Destinations) > 50 {
 		n /= 8
 	}
