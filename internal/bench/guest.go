@@ -33,7 +33,7 @@ func Guest(ctx context.Context, args []string, out io.Writer) (s Series, err err
 		return s, err
 	}
 	m := guest.Machine{Cache: filepath.Join(".cache", "guest"), Memory: 6144, Files: []guest.File{
-		{From: self, To: "/root/weir-bench", Mode: 0o755},
+		{From: self, To: "weir-bench", Mode: 0o755},
 	}}
 	var said bytes.Buffer
 	// ip_vs gets the largest table there is.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weir-lb/weir/internal/guest"
+	"github.com/weir-lb/weir/internal/lab/labtest"
 )
 
 // How many made-up scenarios are run, and the seed of the first.
@@ -40,12 +41,7 @@ func number(t *testing.T, name string, otherwise int) int {
 // TestRandomScenarios holds made-up scenarios against ip_vs. One that
 // disagrees is made as small as it gets, and printed: put it into testdata.
 func TestRandomScenarios(t *testing.T) {
-	if err := guest.Lacking(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	labtest.Need(t, guest.Lacking())
 	if pick := os.Getenv(only); pick != "" && pick != "random" {
 		return // others were picked
 	}

@@ -35,7 +35,7 @@ var programs = []string{"dash", "ip", "tc", "ipvsadm", "ethtool", "nsenter", "sy
 // A File is something of this machine's that the guest gets.
 type File struct {
 	From string // here
-	To   string // there, absolute
+	To   string // there; if not absolute, below where the script runs
 	Mode os.FileMode
 }
 

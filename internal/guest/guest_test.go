@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weir-lb/weir/internal/lab/labtest"
 )
 
 // Cache is where the tests of this repository keep the kernel.
@@ -19,14 +21,7 @@ const cache = "../../.cache/guest"
 // need skips where a guest cannot be booted; where CI=true that is a failure.
 func need(t *testing.T) {
 	t.Helper()
-	err := Lacking()
-	if err == nil {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal(err)
-	}
-	t.Skip(err)
+	labtest.Need(t, Lacking())
 }
 
 func TestRun(t *testing.T) {

@@ -5,15 +5,19 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
 )
 
+// home is where the script runs, from the root.
+const home = "root"
+
 // initScript is process 1. It is dash that runs it, not busybox's shell,
 // which would prefer its own ip over iproute2's.
 const initScript = `#!/bin/dash
-export PATH=/sbin:/usr/sbin:/bin:/usr/bin:/busybox HOME=/root
+export PATH=/sbin:/usr/sbin:/bin:/usr/bin:/busybox HOME=/` + home + `
 /busybox/busybox --install -s /busybox
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -24,7 +28,7 @@ mkdir -p /run/netns /dev/shm
 ulimit -n 65536
 while read -r m; do insmod "$m"; done </modules
 ip link set lo up
-cd /root
+cd /` + home + `
 stty -F /dev/ttyS1 raw -echo
 dash /script </dev/null >/dev/ttyS1 2>&1
 code=$?
@@ -33,6 +37,14 @@ echo "` + sentinel + `$code" >/dev/ttyS1
 sync
 poweroff -f
 `
+
+// inside is a path in the guest, from the root.
+func inside(to string) string {
+	if path.IsAbs(to) {
+		return strings.TrimPrefix(to, "/")
+	}
+	return path.Join(home, to)
+}
 
 // image writes the guest's file system: an initramfs, unpacked by the kernel
 // into memory.
@@ -60,7 +72,7 @@ func (m Machine) image(k Kernel, script, to string) error {
 		return err
 	}
 	for _, file := range m.Files {
-		a.file(strings.TrimPrefix(file.To, "/"), file.From, file.Mode)
+		a.file(inside(file.To), file.From, file.Mode)
 	}
 	if err := a.close(); err != nil {
 		return err

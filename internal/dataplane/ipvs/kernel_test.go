@@ -17,6 +17,7 @@ import (
 
 	"github.com/weir-lb/weir/internal/dataplane"
 	"github.com/weir-lb/weir/internal/dataplane/dataplanetest"
+	"github.com/weir-lb/weir/internal/lab/labtest"
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
@@ -36,7 +37,7 @@ func kernelOr(t *testing.T, test func(t *testing.T)) {
 		t.Fatalf("the guest has no IPVS: %v", err)
 	}
 	if err == nil {
-		t.Skip("needs root; in the guest it is")
+		labtest.NeedRoot(t)
 	}
 	if _, err := Open(Options{Record: t.TempDir() + "/ipvs"}, discard); !errors.Is(err, ErrNoIPVS) ||
 		!strings.Contains(err.Error(), "modprobe ip_vs, or use dataplane: ebpf") {

@@ -4,6 +4,7 @@
 package labtest
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -28,14 +29,22 @@ var needed = []struct {
 // missing. Where CI=true that is a failure: there, nothing may be skipped.
 func NeedRoot(t testing.TB) {
 	t.Helper()
-	lacking := missing()
-	if lacking == "" {
+	if lacking := missing(); lacking != "" {
+		Need(t, fmt.Errorf("needs %s; run as root", lacking))
+	}
+}
+
+// Need skips a test for which something is lacking, as the error says. Where
+// CI=true that is a failure.
+func Need(t testing.TB, lacking error) {
+	t.Helper()
+	if lacking == nil {
 		return
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("needs %s, and CI=true allows no skipping; run as root", lacking)
+		t.Fatalf("%v; CI=true allows no skipping", lacking)
 	}
-	t.Skipf("needs %s; run as root", lacking)
+	t.Skip(lacking)
 }
 
 func missing() string {
