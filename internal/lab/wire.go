@@ -195,8 +195,8 @@ func (h *Host) each(name string, do func(netlink.Link) error) error {
 	return nil
 }
 
-// Address adds an address to an interface, usable at once. An address that is
-// there already is no error.
+// Address adds an address to an interface, usable at once if the interface has
+// a carrier. An address that is there already is no error.
 func (h *Host) Address(name string, a netip.Prefix) error {
 	return h.each(name, func(l netlink.Link) error {
 		addr := &netlink.Addr{IPNet: ipNet(a)}
@@ -206,8 +206,26 @@ func (h *Host) Address(name string, a netip.Prefix) error {
 		if err := h.link.AddrAdd(l, addr); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("address %s: %w", a, err)
 		}
-		return nil
+		if a.Addr().Is4() || l.Attrs().RawFlags&unix.IFF_RUNNING == 0 {
+			return nil
+		}
+		return h.answersTo(a.Addr())
 	})
+}
+
+// answersTo waits until a host takes packets for an IPv6 address as its own: the
+// kernel makes the route of a new address later, in a work queue, even where it
+// looks for no duplicates.
+func (h *Host) answersTo(a netip.Addr) error {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		routes, err := h.link.RouteGet(a.AsSlice())
+		if err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("address %s: not in use after 5 s", a)
+		}
+	}
 }
 
 // Unaddress removes an address from an interface.
