@@ -187,6 +187,21 @@ int forward(struct xdp_md *ctx)
 	return bpf_redirect_map(&wire, 0, 0);
 }
 
+/* … and the same through tc. */
+volatile __u32 far_link;
+
+SEC("tc")
+int forward_tc(struct __sk_buff *skb)
+{
+	__u64 *data = (void *)(long)skb->data;
+
+	if ((void *)(data + 2) > (void *)(long)skb->data_end)
+		return TC_ACT_SHOT;
+	data[0] = far[0];
+	*(__u32 *)(data + 1) = far[1];
+	return bpf_redirect(far_link, 0);
+}
+
 /* Reads what a balancer must read, and keeps it from being optimised away. */
 static __always_inline __u32 look(void *data, void *end)
 {

@@ -43,6 +43,7 @@ func (c *chosen) flags(cmd *cobra.Command) {
 	f.StringVar(&c.door, "door", "", "packets through xdp or tc; empty: both")
 	f.UintSliceVar(&c.flows, "flows", nil, "packets with so many known flows")
 	f.StringSliceVar(&c.suite.Guest, "guest-args", nil, "more words for the comparison in the guest")
+	f.StringVar(&c.suite.Peers, "peers", ".cache/peers", "the folder with other balancers' programs")
 	f.StringVar(&c.suite.Weir, "weir", "./weir", "the weir to measure where it runs as a program")
 }
 

@@ -45,10 +45,12 @@ const (
 	dispatcherProgFloorTc      = "floor_tc"
 	dispatcherProgFloorXdp     = "floor_xdp"
 	dispatcherProgForward      = "forward"
+	dispatcherProgForwardTc    = "forward_tc"
 	dispatcherProgGenerate     = "generate"
 	dispatcherProgSink         = "sink"
 	dispatcherVarBench         = "bench"
 	dispatcherVarFar           = "far"
+	dispatcherVarFarLink       = "far_link"
 	dispatcherVarReceived      = "received"
 )
 
@@ -101,6 +103,7 @@ type dispatcherProgramSpecs struct {
 	FloorTc      *ebpf.ProgramSpec `ebpf:"floor_tc"`
 	FloorXdp     *ebpf.ProgramSpec `ebpf:"floor_xdp"`
 	Forward      *ebpf.ProgramSpec `ebpf:"forward"`
+	ForwardTc    *ebpf.ProgramSpec `ebpf:"forward_tc"`
 	Generate     *ebpf.ProgramSpec `ebpf:"generate"`
 	Sink         *ebpf.ProgramSpec `ebpf:"sink"`
 }
@@ -118,6 +121,7 @@ type dispatcherMapSpecs struct {
 type dispatcherVariableSpecs struct {
 	Bench    *ebpf.VariableSpec `ebpf:"bench"`
 	Far      *ebpf.VariableSpec `ebpf:"far"`
+	FarLink  *ebpf.VariableSpec `ebpf:"far_link"`
 	Received *ebpf.VariableSpec `ebpf:"received"`
 }
 
@@ -156,6 +160,7 @@ func (m *dispatcherMaps) Close() error {
 type dispatcherVariables struct {
 	Bench    *ebpf.Variable `ebpf:"bench"`
 	Far      *ebpf.Variable `ebpf:"far"`
+	FarLink  *ebpf.Variable `ebpf:"far_link"`
 	Received *ebpf.Variable `ebpf:"received"`
 }
 
@@ -170,6 +175,7 @@ type dispatcherPrograms struct {
 	FloorTc      *ebpf.Program `ebpf:"floor_tc"`
 	FloorXdp     *ebpf.Program `ebpf:"floor_xdp"`
 	Forward      *ebpf.Program `ebpf:"forward"`
+	ForwardTc    *ebpf.Program `ebpf:"forward_tc"`
 	Generate     *ebpf.Program `ebpf:"generate"`
 	Sink         *ebpf.Program `ebpf:"sink"`
 }
@@ -183,6 +189,7 @@ func (p *dispatcherPrograms) Close() error {
 		p.FloorTc,
 		p.FloorXdp,
 		p.Forward,
+		p.ForwardTc,
 		p.Generate,
 		p.Sink,
 	)

@@ -55,7 +55,8 @@ func duelists(log *slog.Logger) []*duelist {
 		{name: "ip_vs", set: func(ctx context.Context, d *duelist) error { return d.ipvs(ctx) }},
 		{name: "weir, XDP", set: weir(dataplane.XDP)},
 		{name: "weir, tc", set: weir(dataplane.TC)},
-		{name: "bare redirect, XDP", bare: true, set: func(_ context.Context, d *duelist) error { return d.field.bare() }},
+		{name: "bare redirect, XDP", bare: true, set: func(_ context.Context, d *duelist) error { return d.field.bare(true) }},
+		{name: "bare redirect, tc", bare: true, set: func(_ context.Context, d *duelist) error { return d.field.bare(false) }},
 	}
 }
 

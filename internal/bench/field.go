@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-lb/weir/internal/lab"
+	"github.com/weir-lb/weir/internal/netif/hook"
 )
 
 // A field is a client that is a generator, a director, and a sink, wired in a
@@ -129,13 +130,14 @@ func (f *field) towards(h *lab.Host, name string, c *ebpf.Collection) error {
 	})
 }
 
-// bare makes the director forward in XDP, and do nothing else.
-func (f *field) bare() error {
+// bare makes the director forward through one door, and do nothing else.
+func (f *field) bare(xdp bool) error {
 	spec, err := loadDispatcher()
 	if err != nil {
 		return err
 	}
-	spec.Programs = map[string]*ebpf.ProgramSpec{"forward": spec.Programs["forward"]}
+	name := map[bool]string{true: "forward", false: "forward_tc"}[xdp]
+	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
 		return fmt.Errorf("load the bare forwarder: %w", err)
@@ -147,10 +149,20 @@ func (f *field) bare() error {
 	if err := coll.Variables["far"].Set(far); err != nil {
 		return err
 	}
-	if err := f.towards(f.director, "back", coll); err != nil {
-		return err
+	if xdp {
+		return errors.Join(f.towards(f.director, "back", coll), f.director.Do(func() error { return f.hang("front", coll.Programs[name]) }))
 	}
-	return f.director.Do(func() error { return f.hang("front", coll.Programs["forward"]) })
+	return f.director.Do(func() error {
+		front, err1 := net.InterfaceByName("front")
+		back, err2 := net.InterfaceByName("back")
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		if err := coll.Variables["far_link"].Set(uint32(back.Index)); err != nil {
+			return err
+		}
+		return hook.SetFilter(front.Index, hook.Ingress, hook.Engine, coll.Programs[name].FD(), name)
+	})
 }
 
 func (f *field) close() error {

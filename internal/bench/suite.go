@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"regexp"
 	"slices"
 	"time"
@@ -19,6 +20,7 @@ type Suite struct {
 	Doors []bool
 	Flows []uint32 // nil: as many as fit
 	Weir  string   // the program
+	Peers string   // a folder with other balancers' programs
 	Guest []string // more words for the duel in the guest
 	Out   io.Writer
 	Log   *slog.Logger
@@ -30,6 +32,7 @@ var parts = []struct {
 	run  func(Suite, context.Context) ([]Series, error)
 }{
 	{"packet", Suite.packets},
+	{"peers", Suite.peers},
 	{"memory", Suite.memory},
 	{"control", Suite.control},
 	{"expiry", Suite.expiry},
@@ -91,6 +94,25 @@ func (s Suite) packets(ctx context.Context) ([]Series, error) {
 	}
 	all, err := Packets(ctx, o, s.Log)
 	return PacketSeries(all), err
+}
+
+// peers are measured where the user has their programs.
+func (s Suite) peers(ctx context.Context) ([]Series, error) {
+	o := PeerOptions{Folder: s.Peers, Only: s.Only, Flows: s.Flows, Rounds: 7, Times: 1_000_000, Out: s.Out}
+	if _, err := os.Stat(o.Folder); err != nil {
+		if slices.Contains(s.Parts, "peers") {
+			return nil, fmt.Errorf("no programs to compare with (tools/bench-peers makes them): %w", err)
+		}
+		fmt.Fprintln(s.Out, "not beside other balancers, whose programs are not here (tools/bench-peers makes them)")
+		return nil, nil
+	}
+	if s.Short {
+		o.Times, o.Rounds = 200_000, 3
+	}
+	if o.Flows == nil {
+		o.Flows = []uint32{1, 1_000, 100_000, 1_000_000}
+	}
+	return Peers(ctx, o, s.Log)
 }
 
 func (s Suite) memory(ctx context.Context) ([]Series, error) {
