@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -23,6 +24,7 @@ type peer struct {
 	adapt   func(spec *ebpf.CollectionSpec)              // how large its tables are to be
 	fill    func(c *ebpf.Collection, m match) error      // with the service of a match
 	before  func(c *ebpf.Collection) error               // each run; nil: nothing
+	pace    uint32                                       // flows it takes in a second; 0: any
 	missed  func(c *ebpf.Collection) (n uint64, e error) // packets of flows it did not know
 }
 
@@ -51,6 +53,8 @@ func (p peer) load(folder string, m match) (*loaded, error) {
 	if program == nil {
 		return nil, fmt.Errorf("%s has no program %s", p.object(m), p.program)
 	}
+	// As the dispatcher: programs of both kinds cannot share a table of programs.
+	program.Flags |= unix.BPF_F_XDP_HAS_FRAGS
 	spec.Programs = map[string]*ebpf.ProgramSpec{p.program: program}
 	p.adapt(spec)
 	l := &loaded{peer: p}
@@ -109,13 +113,24 @@ func (l *loaded) prepare() error {
 	return l.before(l.coll)
 }
 
-// open makes flows known.
+// open makes flows known, no faster than the program takes them.
 func (l *loaded) open(m match, flows uint32) error {
 	if err := l.prepare(); err != nil {
 		return err
 	}
-	_, err := l.one(run{frame: m.packet, flows: flows, times: flows})
-	return err
+	size := l.pace
+	if size == 0 {
+		size = max(flows, 1)
+	}
+	for first := uint32(0); first < flows; first += size {
+		if first > 0 {
+			time.Sleep(1100 * time.Millisecond)
+		}
+		if _, err := l.one(run{frame: m.packet, flows: flows, first: first, times: min(size, flows-first)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // run is a run in which all flows, or none, must have been known.

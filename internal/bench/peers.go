@@ -29,7 +29,8 @@ func matches() []match {
 	gate := service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false)
 	gue := lvs.Encap{Type: lvs.GUE, Port: 6080, Checksum: lvs.Checksum}
 	other := known()[len(known())-1]
-	opening := opens("new flow", gate)
+	opening, full := opens("new flow", gate), flood()
+	full.name = "new flow, table full"
 	return []match{
 		{row: established("gate", gate), grows: map[string]int{"Katran": 20, "xvs": 0}},
 		{row: established("ipip", tunnel(lvs.TCP, false)), grows: map[string]int{"Katran": 20, "xvs": 20}},
@@ -38,12 +39,16 @@ func matches() []match {
 		{row: established("gue, checksum", through(tunnel(lvs.TCP, false), gue)), grows: map[string]int{"Katran": katranGUEBytes, "xvs": 20 + 8 + 4}},
 		{row: other, grows: map[string]int{"Katran": 0, "xvs": 0}},
 		{row: opening, grows: map[string]int{"Katran": 20, "xvs": 0}},
+		{row: full, grows: map[string]int{"Katran": 20, "xvs": 0}},
 	}
 }
 
 // tables are how many flows the peers' tables have room for.
 func (m match) tables() uint32 {
-	if m.anew {
+	switch {
+	case m.evict:
+		return 1_000_000
+	case m.anew:
 		return uint32(roomy.Connections)
 	}
 	return 4_000_000
@@ -77,7 +82,7 @@ func Peers(ctx context.Context, o PeerOptions, log *slog.Logger) (all []Series, 
 // match compares all in one thing.
 func (o PeerOptions) match(ctx context.Context, m match, all []Series, log *slog.Logger) (err error) {
 	tables := usual
-	if m.anew {
+	if m.anew && !m.evict {
 		tables = roomy
 	}
 	s, err := newStage(tables, log)
@@ -129,6 +134,9 @@ func (o PeerOptions) turns(ctx context.Context, s *stage, m match, peers []*load
 		return nil, nil, err
 	}
 	for _, l := range peers {
+		if m.evict {
+			flows = m.tables() + m.tables()/2
+		}
 		if err := l.open(m, flows); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", l.name, err)
 		}
@@ -137,6 +145,9 @@ func (o PeerOptions) turns(ctx context.Context, s *stage, m match, peers []*load
 	po := PacketOptions{Rounds: o.Rounds, Times: o.Times}
 	theirs = make([][]float64, len(peers))
 	next := uint32(0)
+	if m.evict {
+		next = evicted << 4
+	}
 	for range o.Rounds {
 		r := run{frame: m.packet, flows: flows, random: !m.anew, first: next, times: o.Times}
 		if m.anew {
@@ -181,7 +192,8 @@ func peerSeries(of string) []Series {
 	method := "The XDP programs of two other balancers beside weir's, behind one dispatcher, in turns, in one run: " + of + ". " +
 		"Each is loaded as its project has it, and serves one address with three real servers; figures are gross, with what the dispatcher takes (the floor of the tables above). " +
 		"Before a figure counts, one packet must have left as it should, and the program's own counters must say that it knew all flows. " +
-		"Katran only wraps, so that weir's gate stands beside its ipip; its table of flows has room for 4,000,000, and for new flows, which weir keeps all, it is compiled without its limit of 125,000 in a second. "
+		"Katran only wraps, so that weir's gate stands beside its ipip; its table of flows has room for 4,000,000. For new flows, all of which weir keeps, it is compiled without its limit of 125,000 in a second, beyond which it would forget them; " +
+		"where the table is full, each new flow pushes out an old one: of all flows in Katran's, of half-open ones in weir's. "
 	k := Series{Name: "katran", Title: "Beside Katran", Unit: "ns, gross", Base: "Katran", Axis: "flows", Method: method + "To repeat it: `tools/bench-peers KATRAN XVS`, with a checkout of each, then `make bench PARTS=peers`."}
 	x := Series{Name: "xvs", Title: "Beside xvs", Unit: "ns, gross", Base: "xvs", Axis: "flows",
 		Method: "As above, in the same turns. xvs keeps no flow that a SYN opens, and never finds those of UDP again: it stores each of their packets' anew."}

@@ -98,7 +98,7 @@ func (s Suite) packets(ctx context.Context) ([]Series, error) {
 
 // peers are measured where the user has their programs.
 func (s Suite) peers(ctx context.Context) ([]Series, error) {
-	o := PeerOptions{Folder: s.Peers, Only: s.Only, Flows: s.Flows, Rounds: 7, Times: 1_000_000, Out: s.Out}
+	o := PeerOptions{Folder: s.Peers, Only: s.Only, Flows: s.Flows, Rounds: 15, Times: 300_000, Out: s.Out}
 	if _, err := os.Stat(o.Folder); err != nil {
 		if slices.Contains(s.Parts, "peers") {
 			return nil, fmt.Errorf("no programs to compare with (tools/bench-peers makes them): %w", err)
@@ -107,7 +107,7 @@ func (s Suite) peers(ctx context.Context) ([]Series, error) {
 		return nil, nil
 	}
 	if s.Short {
-		o.Times, o.Rounds = 200_000, 3
+		o.Times, o.Rounds = 200_000, 5
 	}
 	if o.Flows == nil {
 		o.Flows = []uint32{1, 1_000, 100_000, 1_000_000}
