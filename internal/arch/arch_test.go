@@ -67,7 +67,7 @@ var arrows = map[string][]string{
 	"internal/guest":                   nil,
 	"internal/conformance":             {"dataplane/ebpf", "guest", "lab", "lvs"},
 	"internal/peers":                   nil,
-	"internal/journey":                 {"lab"},                                                 // it meets weir as a program
+	"internal/journey":                 {"lab"},                                                               // it meets weir as a program
 	"internal/bench":                   {"dataplane/ebpf", "api/client", "guest", "lab", "lvs", "netif/hook"}, // it measures weir, and ships in nothing
 	"internal/arch":                    nil,
 	"cmd/weir-bench":                   {"bench"},

@@ -18,7 +18,7 @@ import (
 func Memory(ctx context.Context, connections int, log *slog.Logger) (s Series, err error) {
 	s = Series{Name: "memory", Title: "Memory of a connection", Unit: "bytes", Axis: "",
 		Method: fmt.Sprintf("The kernel's account (memlock) of the engine's maps, divided by the %s connections the table was made for, which were all there when it was read. "+
-			"“Its tables” are those that grow with the number of connections and are not of the other address family; “all maps” is everything the engine holds, "+
+			"“Its tables” are those that grow with the number of connections and are not of the other address family; “all that grows” has the other family's, too, and those for half-open connections; “all maps” is everything the engine holds, "+
 			"with room for as many connections of the other family and for 16,384 services and 131,072 destinations. The wide table is the one for persistent services.", grouped(int64(connections)))}
 	err = pinned(func(*lab.Host) error {
 		small, err := footprint(ctx, dataplane.Options{Connections: 1024, Wide: 1024}, log, nil)
@@ -32,14 +32,38 @@ func Memory(ctx context.Context, connections int, log *slog.Logger) (s Series, e
 			if err != nil {
 				return fmt.Errorf("%s: %w", k.row.name, err)
 			}
-			own, all := full.beyond(small, k.skip), full.sum()
+			own, more, all := full.beyond(small, k.skip), full.beyond(small, nothing), full.sum()
 			for _, c := range []struct {
 				name  string
 				bytes uint64
-			}{{"its tables", own}, {"all maps", all}} {
+			}{{"its tables", own}, {"all that grows", more}, {"all maps", all}} {
 				x := float64(c.bytes) / float64(connections)
 				s.Values = append(s.Values, Value{Row: k.row.name, Column: c.name, Figure: Figure{x, x, x}})
 			}
+		}
+		return nil
+	})
+	return s, err
+}
+
+func nothing(string) bool { return false }
+
+// MemoryGrowth is what tables of several sizes take for each connection.
+func MemoryGrowth(ctx context.Context, sizes []int, log *slog.Logger) (s Series, err error) {
+	s = Series{Name: "memory-growth", Title: "Memory of a connection, by size of the table", Unit: "bytes", Axis: "connections",
+		Method: "As above, all that grows, of tables made for so many connections: what one takes must not depend on how many there are."}
+	err = pinned(func(*lab.Host) error {
+		none, err := footprint(ctx, dataplane.Options{Connections: 1024, Wide: 1024}, log, nil)
+		if err != nil {
+			return err
+		}
+		for _, n := range sizes {
+			full, err := footprint(ctx, dataplane.Options{Connections: n, Wide: 1024}, log, nil)
+			if err != nil {
+				return err
+			}
+			x := float64(full.beyond(none, nothing)) / float64(n)
+			s.Values = append(s.Values, Value{Row: "all that grows", Column: grouped(int64(n)), Size: float64(n), Figure: Figure{x, x, x}})
 		}
 		return nil
 	})

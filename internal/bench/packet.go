@@ -245,19 +245,31 @@ func PacketSeries(all []Packet) []Series {
 	tc.Method = "As above, through tc."
 	fresh := Series{Name: "new-flow", Title: "A packet that opens a flow", Method: "As above; every packet is the first of its flow, and the table has room for all of them, but where a flood fills it.",
 		Unit: "ns", Base: "the floor", Net: true}
+	crowd := Series{Name: "destinations", Title: "A packet that opens a flow, by the number of destinations", Unit: "ns", Base: "the floor", Net: true, Axis: "destinations",
+		Method: "The same figures: what a scheduler takes that looks at live counts."}
 	for _, p := range all {
 		v := Value{Row: p.Row, Column: grouped(int64(p.Flows)), Size: float64(p.Flows), Figure: p.Gross, Base: p.Floor}
 		switch {
 		case p.Flows == 0:
 			v.Column = p.Door
 			fresh.Values = append(fresh.Values, v)
+			if n := destinationsOf(p.Row); n > 0 {
+				v.Row, v.Column, v.Size = "wlc, "+p.Door, grouped(int64(n)), float64(n)
+				crowd.Values = append(crowd.Values, v)
+			}
 		case p.Door == doorNames[true]:
 			xdp.Values = append(xdp.Values, v)
 		default:
 			tc.Values = append(tc.Values, v)
 		}
 	}
-	return some(xdp, tc, fresh)
+	return some(xdp, tc, fresh, crowd)
+}
+
+// destinationsOf is how many there are in a row of new flows by wlc.
+func destinationsOf(row string) (n int) {
+	_, _ = fmt.Sscanf(row, "new flow, wlc, %d destinations", &n) // other rows have none
+	return n
 }
 
 // some are the series that have figures.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,7 +71,7 @@ func (r Report) Write(docs string) error {
 		return fmt.Errorf("make room for the plots: %w", err)
 	}
 	for i := range r.Series {
-		r.Series[i].Run = r.run()
+		r.Series[i].Run, r.Series[i].On = r.run(), r.Machine
 	}
 	if was, err := ReadReport(docs); err == nil {
 		r.Series = beside(was.Series, r.Series)
@@ -99,6 +100,14 @@ func (r Report) run() string {
 		by = "make bench-quick"
 	}
 	return fmt.Sprintf("%s, weir %s, by `%s`", r.Date, r.Version, by)
+}
+
+// elsewhere names the machine of a series that is kept from another one.
+func (r Report) elsewhere(s Series) string {
+	if s.On == r.Machine {
+		return ""
+	}
+	return ", on another machine (" + cmp.Or(s.On, "nobody wrote down which") + ")"
 }
 
 // beside puts what was measured now in the place of what it was before, and
@@ -142,8 +151,8 @@ tells how it measures.
 | date | %s |
 
 Every figure is the median of several measurements; ± is how far the furthest of them lay from it. What is compared was
-measured in turns in the same run; a part that was not measured again is kept, and says which run it is of. Figures of different machines, or of different runs on one, should not be compared:
-ratios may.
+measured in turns in the same run; a part that was not measured again is kept, and says which run it is of. Figures of
+different machines, or of different runs on one, should not be compared: ratios may.
 
 `
 
@@ -155,7 +164,7 @@ func (r Report) page() string {
 	}
 	fmt.Fprintf(&b, preface, by, takes, r.Machine, r.Kernel, r.Version, r.Date)
 	for _, s := range r.Series {
-		fmt.Fprintf(&b, "## %s\n\n%s\n\nA cell is %s. Run: %s.\n\n%s\n", s.Title, s.Method, s.head(), s.Run, s.Markdown())
+		fmt.Fprintf(&b, "## %s\n\n%s\n\nA cell is %s. Run: %s%s.\n\n%s\n", s.Title, s.Method, s.head(), s.Run, r.elsewhere(s), s.Markdown())
 		if note := s.growth(); note != "" {
 			fmt.Fprintf(&b, "%s\n\n", note)
 		}

@@ -18,6 +18,7 @@ type Series struct {
 	Net    bool    `json:"net"`           // the base is part of what was measured, and taken off
 	Axis   string  `json:"axis"`          // what the columns are; empty: names
 	Run    string  `json:"run,omitempty"` // the run it is of: date, weir, how
+	On     string  `json:"on,omitempty"`  // the machine
 	Values []Value `json:"values"`
 }
 

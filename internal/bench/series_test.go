@@ -4,13 +4,17 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/weir-lb/weir/internal/lab/labtest"
 )
 
 func TestFigure(t *testing.T) {
@@ -129,14 +133,38 @@ func TestPartsAreKept(t *testing.T) {
 }
 
 func TestWorsened(t *testing.T) {
-	was := Report{Series: []Series{sample()}}
-	now := sample()
-	now.Values[0].Median *= 1.14
-	now.Values[1].Median *= 1.16
+	before := sample()
+	before.Name = "packet-xdp"
+	now := before
+	now.Values = slices.Clone(before.Values)
+	slower := func(i int, median, low float64) {
+		now.Values[i].Median, now.Values[i].Low = median*now.Values[i].Median, low*now.Values[i].Low
+	}
+	slower(0, 1.14, 1.16)
+	slower(1, 1.16, 1.16)
+	slower(4, 1.16, 1.14) // by the machine's other work
 	now.Values[2].Row = "not measured then"
-	worse, compared := worsened([]Series{now}, was)
-	if compared != 5 || len(worse) != 1 || worse["steep"] == "" {
+	growth := now
+	growth.Name = "destinations" // the same figures once more
+	worse, compared := worsened([]Series{now, growth}, Report{Series: []Series{before, growth}})
+	if compared != 5 || len(worse) != 1 || worse[now.Values[1].Row] == "" {
 		t.Errorf("%v of %d figures", worse, compared)
+	}
+}
+
+// On another machine the clock has no say.
+func TestCheckElsewhere(t *testing.T) {
+	labtest.NeedRoot(t)
+	docs := t.TempDir()
+	r := NewReport("v1", false)
+	r.Machine = "another processor"
+	r.Series = []Series{{Name: "packet-xdp", Values: []Value{{Row: "gate", Column: "1", Size: 1, Figure: Figure{1, 1, 1}, Base: Figure{1, 1, 1}}}}}
+	if err := errors.Join(r.Write(docs), Counters{}.Write(docs)); err != nil {
+		t.Fatal(err)
+	}
+	s := Suite{Out: io.Discard, Log: slog.New(slog.DiscardHandler)}
+	if err := s.Check(t.Context(), docs); err == nil || !strings.Contains(err.Error(), "gate, xdp: not written down yet") {
+		t.Errorf("%v", err)
 	}
 }
 

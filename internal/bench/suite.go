@@ -117,7 +117,11 @@ func (s Suite) peers(ctx context.Context) ([]Series, error) {
 
 func (s Suite) memory(ctx context.Context) ([]Series, error) {
 	m, err := Memory(ctx, 1_000_000, s.Log)
-	return some(m), err
+	if err != nil || s.Short {
+		return some(m), err
+	}
+	g, err := MemoryGrowth(ctx, []int{10_000, 100_000, 1_000_000, 10_000_000}, s.Log)
+	return some(m, g), err
 }
 
 func (s Suite) control(ctx context.Context) ([]Series, error) {
