@@ -41,7 +41,7 @@ func duel() *cobra.Command {
 	f.StringVar(&only, "only", "", "contestants whose names match this expression")
 	f.BoolVar(&o.First, "receive-first", false, "change this machine so that receiving packets goes before all else")
 	f.UintSliceVar(&flows, "flows", []uint{1, 10_000, 1_000_000}, "how many flows are known")
-	f.IntVar(&o.Rounds, "rounds", 3, "measurements, of which the median is told")
-	f.Uint32Var(&o.Times, "times", 200_000, "packets in a measurement")
+	f.IntVar(&o.Rounds, "rounds", 5, "measurements, of which the median is told")
+	f.Uint32Var(&o.Times, "times", 50_000, "packets in a measurement")
 	return cmd
 }

@@ -48,7 +48,7 @@ func (s Suite) Check(ctx context.Context, docs string) error {
 			return nil
 		}
 	}
-	return errors.New("packets cost more than on " + was.Date + ":\n" + strings.Join(slices.Sorted(maps.Values(worse)), "\n"))
+	return errors.New("packets cost more than on " + was.Date + ":\n" + strings.TrimSpace(strings.Join(slices.Sorted(maps.Values(worse)), "")))
 }
 
 // checkCounters compares calls and sizes.
@@ -104,7 +104,7 @@ func worsened(now []Series, was Report) (worse map[string]string, compared int) 
 			}
 			compared++
 			if v.worse(before) {
-				worse[v.Row] = fmt.Sprintf("%s, %s: %.2f × the floor, was %.2f", v.Row, v.Column, v.Ratio(), before.Ratio())
+				worse[v.Row] += fmt.Sprintf("%s, %s, %s: %.2f × the floor, was %.2f\n", s.Name, v.Row, v.Column, v.Ratio(), before.Ratio())
 			}
 		}
 	}

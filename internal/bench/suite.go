@@ -79,7 +79,7 @@ func (s Suite) Run(ctx context.Context) (all []Series, err error) {
 }
 
 func (s Suite) packets(ctx context.Context) ([]Series, error) {
-	o := PacketOptions{Only: s.Only, Doors: s.Doors, Flows: s.Flows, Rounds: 5, Times: 1_000_000, Out: s.Out}
+	o := PacketOptions{Only: s.Only, Doors: s.Doors, Flows: s.Flows, Rounds: 9, Times: 500_000, Out: s.Out}
 	if s.Short {
 		o.Times, o.Rounds = 200_000, 3
 	}
