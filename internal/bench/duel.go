@@ -255,7 +255,7 @@ func (o DuelOptions) bout(ctx context.Context, b bout, all []*duelist, s *Series
 		for range o.Rounds {
 			r := run{frame: request(b.service, ack), flows: flows, random: true, times: o.Times}
 			if b.anew {
-				r = run{frame: request(b.service, syn), first: next, times: o.Times / uint32(1+len(b.service.Destinations)/100)}
+				r = run{frame: request(b.service, syn), first: next, times: o.Times / uint32(1+len(b.service.Destinations)/250)}
 				next += r.times
 			}
 			for i, d := range all {

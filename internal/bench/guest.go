@@ -21,7 +21,8 @@ const Told = "figures: "
 const guestMethod = "Debian's kernel 6.1 in QEMU without hardware support (tcg), one virtual processor, so that only ratios mean anything. " +
 	"The test-run facility of the kernel sends frames of many flows over a veth to a director, and a sink in XDP counts and drops them at the end of another: generator, sink and director share the processor, " +
 	"and each contestant has such a row of its own; they take turns. ip_vs has its largest table (conn_tab_bits=20), weir has its table made for a million connections, and sweeps it in its turns. " +
-	"What arrived must be what was sent but for one in a hundred, and as many connections known as there should be. “Bare redirect” is an XDP program that only sends packets on: nothing can be faster here."
+	"What arrived must be what was sent but for one in a hundred, and as many connections known as there should be. “Bare redirect” is a program that only sends packets on, through the same door: nothing can be faster there. " +
+	"Through tc most of the time goes into making an sk_buff of a generated frame, for ip_vs, too. Connections are opened by an ACK (sloppy_tcp), but for the rows of new ones."
 
 // Guest has weir and the kernel's IPVS compared in an emulated machine, which
 // has Debian's kernel with ip_vs. This very program runs there, too.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -21,7 +20,6 @@ type peer struct {
 	name    string
 	program string
 	object  func(m match) string                         // the file with the program
-	adapt   func(spec *ebpf.CollectionSpec)              // how large its tables are to be
 	fill    func(c *ebpf.Collection, m match) error      // with the service of a match
 	before  func(c *ebpf.Collection) error               // each run; nil: nothing
 	pace    uint32                                       // flows it takes in a second; 0: any
@@ -56,27 +54,29 @@ func (p peer) load(folder string, m match) (*loaded, error) {
 	// As the dispatcher: programs of both kinds cannot share a table of programs.
 	program.Flags |= unix.BPF_F_XDP_HAS_FRAGS
 	spec.Programs = map[string]*ebpf.ProgramSpec{p.program: program}
-	p.adapt(spec)
 	l := &loaded{peer: p}
 	if l.coll, err = ebpf.NewCollection(spec); err != nil {
 		return nil, fmt.Errorf("load %s: %w", p.object(m), err)
 	}
 	if err := p.fill(l.coll, m); err != nil {
-		return nil, errors.Join(fmt.Errorf("fill its tables: %w", err), l.close())
+		l.close()
+		return nil, fmt.Errorf("fill its tables: %w", err)
 	}
-	if l.subject, err = splice(true, dataplane.Dissected{Program: program, Maps: l.coll.Maps}); err != nil {
-		return nil, errors.Join(err, l.close())
+	if l.subject, err = splice(true, dataplane.Dissected{Program: program, Maps: l.coll.Maps}); err == nil {
+		err = l.works(m)
 	}
-	return l, l.works(m)
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
 }
 
-func (l *loaded) close() error {
+func (l *loaded) close() {
 	if l.subject != nil {
 		l.subject.close()
 	}
 	l.coll.Close()
-	runtime.GC()
-	return nil
 }
 
 // works says whether a packet leaves as it should: longer by its tunnel, or

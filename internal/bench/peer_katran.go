@@ -30,9 +30,8 @@ func katran() peer {
 			}
 			return "katran.o"
 		},
-		adapt: func(*ebpf.CollectionSpec) {},
-		pace:  120_000,
-		fill:  fillKatran,
+		pace: 120_000,
+		fill: fillKatran,
 		missed: func(c *ebpf.Collection) (uint64, error) {
 			return summed(c.Maps["stats"], uint32(katranVIPs), 1)
 		},

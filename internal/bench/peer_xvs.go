@@ -28,7 +28,6 @@ func xvs() peer {
 	return peer{
 		name: "xvs", program: "xdp_forward_func",
 		object: func(match) string { return "xvs.o" },
-		adapt:  func(*ebpf.CollectionSpec) {},
 		fill:   fillXVS,
 		before: xvsOn,
 		missed: func(c *ebpf.Collection) (uint64, error) {

@@ -93,7 +93,7 @@ func (o PeerOptions) match(ctx context.Context, m match, all []Series, log *slog
 	var peers []*loaded
 	defer func() {
 		for _, l := range peers {
-			err = errors.Join(err, l.close())
+			l.close()
 		}
 	}()
 	for _, p := range []peer{katran(), xvs()} {

@@ -96,16 +96,17 @@ func (s Suite) packets(ctx context.Context) ([]Series, error) {
 	return PacketSeries(all), err
 }
 
-// peers are measured where the user has their programs.
+// peers are measured where the user has their programs, in a short run only
+// when asked for.
 func (s Suite) peers(ctx context.Context) ([]Series, error) {
-	o := PeerOptions{Folder: s.Peers, Only: s.Only, Flows: s.Flows, Rounds: 15, Times: 300_000, Out: s.Out}
-	if _, err := os.Stat(o.Folder); err != nil {
-		if slices.Contains(s.Parts, "peers") {
-			return nil, fmt.Errorf("no programs to compare with (tools/bench-peers makes them): %w", err)
-		}
-		fmt.Fprintln(s.Out, "not beside other balancers, whose programs are not here (tools/bench-peers makes them)")
+	asked := slices.Contains(s.Parts, "peers")
+	if _, err := os.Stat(s.Peers); err != nil && asked {
+		return nil, fmt.Errorf("no programs to compare with (tools/bench-peers makes them): %w", err)
+	} else if !asked && (s.Short || err != nil) {
+		fmt.Fprintln(s.Out, "not beside other balancers' programs, which tools/bench-peers builds and PARTS=peers asks for")
 		return nil, nil
 	}
+	o := PeerOptions{Folder: s.Peers, Only: s.Only, Flows: s.Flows, Rounds: 9, Times: 300_000, Out: s.Out}
 	if s.Short {
 		o.Times, o.Rounds = 200_000, 5
 	}
