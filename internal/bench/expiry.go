@@ -18,7 +18,7 @@ import (
 func Expiry(ctx context.Context, sizes []int, log *slog.Logger) (s Series, err error) {
 	s = Series{Name: "expiry", Title: "Forgetting connections", Unit: "% of one CPU, and ms", Axis: "connections",
 		Method: "A table made for and filled with so many UDP flows of IPv4, all of which end about the same time. The share is the processor time of the sweep while all are alive, " +
-			"then, from that time on, while they are being forgotten; the delay is from the end of the last flow's time until none is counted any more."}
+			"then, from that time on, while they are being forgotten; the delay is from the end of the last flow's time until none is counted any more. A sweep looks at each place of the table once a second, so that its share grows with the table beyond what it takes to begin with; the delay, which is at most that second, does not."}
 	err = pinned(func(*lab.Host) error {
 		for _, n := range sizes {
 			if err := expiry(ctx, n, log, &s); err != nil {

@@ -237,7 +237,7 @@ func PacketSeries(all []Packet) []Series {
 		"that writes an untouched packet of one of many flows each time (at random; new flows one after the other). The floor is the same dispatcher in front of a program that reads the headers and " +
 		"returns, for tunnels one that also makes room for a header. Before a figure counts, the engine's own counters must say " +
 		"that every packet took the road of its row, and that as many flows are known as there should be. Frames have 80 bytes. " +
-		"Tunnels through tc are run packet by packet, where the clock weighs more."
+		"Tunnels through tc are run packet by packet, where the clock weighs more. What grows with the flows is what the processor's caches do not hold: a known flow is looked at in one or two of their lines, however many there are."
 	known := func(door string) Series {
 		return Series{Name: "packet-" + door, Title: "A packet of a known flow, " + door, Method: method, Unit: "ns", Base: "the floor", Net: true, Axis: "flows"}
 	}
@@ -246,7 +246,7 @@ func PacketSeries(all []Packet) []Series {
 	fresh := Series{Name: "new-flow", Title: "A packet that opens a flow", Method: "As above; every packet is the first of its flow, and the table has room for all of them, but where a flood fills it.",
 		Unit: "ns", Base: "the floor", Net: true}
 	crowd := Series{Name: "destinations", Title: "A packet that opens a flow, by the number of destinations", Unit: "ns", Base: "the floor", Net: true, Axis: "destinations",
-		Method: "The same figures: what a scheduler takes that looks at live counts."}
+		Method: "The same figures: what a scheduler takes that looks at live counts. wlc asks every destination, as the kernel's does, so that with many of them it grows in proportion; rr and the hashing ones do not."}
 	for _, p := range all {
 		v := Value{Row: p.Row, Column: grouped(int64(p.Flows)), Size: float64(p.Flows), Figure: p.Gross, Base: p.Floor}
 		switch {

@@ -121,7 +121,20 @@ func beside(was, now []Series) []Series {
 			all = append(all, s)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b Series) int { return cmp.Compare(place(a.Name), place(b.Name)) })
 	return all
+}
+
+// order is that of the page, where "as above" means something.
+var order = []string{"packet-xdp", "packet-tc", "new-flow", "destinations", "katran", "xvs", "memory", "memory-growth",
+	"control", "restart", "expiry", "rivals", "rivals-xdp", "ipvs"}
+
+// place is where a series stands; what is not in order stands last.
+func place(name string) int {
+	if i := slices.Index(order, name); i >= 0 {
+		return i
+	}
+	return len(order)
 }
 
 // ReadReport reads the figures of an earlier run.

@@ -178,12 +178,9 @@ func (o PeerOptions) note(m match, peers []*loaded, flows uint32, ours []float64
 	for i, l := range peers {
 		base := figure(theirs[i])
 		s := &all[i]
-		for _, v := range []Value{
-			{Row: m.name + ", weir", Column: column, Figure: figure(ours), Base: base},
-			{Row: m.name + ", " + l.name, Column: column, Figure: base, Base: base},
-		} {
-			s.Values = append(s.Values, v)
-		}
+		s.Values = append(s.Values,
+			Value{Row: m.name + ", weir", Column: column, Figure: figure(ours), Base: base},
+			Value{Row: m.name + ", " + l.name, Column: column, Figure: base, Base: base})
 		fmt.Fprintf(o.Out, "%-20s %9s flows  weir %5.0f  %s %5.0f  = %.2f\n", m.name, column, figure(ours).Median, l.name, base.Median, figure(ours).Median/base.Median)
 	}
 }

@@ -116,8 +116,11 @@ func TestPartsAreKept(t *testing.T) {
 	first.Series = []Series{kept, old}
 	anew := sample()
 	anew.Name, anew.Title = "again", "B"
+	placed := sample()
+	placed.Name = "memory"
 	second := NewReport("v2", false)
-	second.Series = []Series{anew}
+	second.Machine = "another"
+	second.Series = []Series{anew, placed}
 	for _, r := range []Report{first, second} {
 		if err := r.Write(docs); err != nil {
 			t.Fatal(err)
@@ -127,8 +130,12 @@ func TestPartsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(back.Series) != 2 || !strings.Contains(back.Series[0].Run, "v1") || back.Series[1].Title != "B" || !strings.Contains(back.Series[1].Run, "v2") {
+	if len(back.Series) != 3 || back.Series[0].Name != "memory" || !strings.Contains(back.Series[1].Run, "v1") || back.Series[2].Title != "B" || !strings.Contains(back.Series[2].Run, "v2") {
 		t.Errorf("%+v", back.Series)
+	}
+	page, err := os.ReadFile(filepath.Join(docs, "benchmarks.md"))
+	if want := "on another machine (" + first.Machine + ")"; err != nil || strings.Count(string(page), want) != 1 {
+		t.Errorf("%v, and not once %q in\n%s", err, want, page)
 	}
 }
 
