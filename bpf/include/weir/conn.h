@@ -176,12 +176,33 @@ static __always_inline __u64 live_unit(__u64 w)
 	return ctl_active(w) ? 1ull << 32 : 1;
 }
 
+/* What schedulers compare of a destination has changed: whoever was the best of
+ * its group need not be any more. */
+static __always_inline void group_changed(__u32 dest)
+{
+	struct membership *m = bpf_map_lookup_elem(&memberships, &dest);
+	struct group *g;
+	__u32 at;
+
+	if (!m || likely(!m->group))
+		return;
+	at = m->group;
+	g = bpf_map_lookup_elem(&groups, &at);
+	if (g)
+		__sync_fetch_and_add(&g->version, 1);
+}
+
 /* Returns the counts after the change. */
 static __always_inline __u64 live_add(__u32 dest, __u64 delta)
 {
 	struct live *l = bpf_map_lookup_elem(&lives, &dest);
+	__u64 now;
 
-	return l ? __sync_fetch_and_add(&l->conns, delta) + delta : 0;
+	if (!l)
+		return 0;
+	now = __sync_fetch_and_add(&l->conns, delta) + delta;
+	group_changed(dest);
+	return now;
 }
 
 static __always_inline __u32 live_total(__u64 conns)
@@ -208,6 +229,7 @@ static __always_inline void mark_overload(__u32 dest, __u64 conns, bool opened)
 		WRITE_ONCE(o->on, 1);
 	else if (!opened && live_total(conns) < lower)
 		WRITE_ONCE(o->on, 0);
+	group_changed(dest);
 }
 
 static __always_inline void displaced_add(bool v6, __u64 delta)

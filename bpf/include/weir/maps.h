@@ -36,6 +36,8 @@ ARRAY(sets, set, 1, BPF_F_MMAPABLE);
 ARRAY(slots, slot, 1, BPF_F_MMAPABLE);
 ARRAY(dests, dest, 1, BPF_F_MMAPABLE);
 ARRAY(lives, live, 1, BPF_F_MMAPABLE);
+ARRAY(groups, group, 1, BPF_F_MMAPABLE);
+ARRAY(memberships, membership, 1, BPF_F_MMAPABLE);
 ARRAY(overloads, overload, 1, 0);
 ARRAY(nexthops, nexthop, 1, 0);
 ARRAY(conns4, bucket4, 1, BPF_F_MMAPABLE);

@@ -22,8 +22,7 @@ struct pick {
 	__u32 wraps;	/* wrr: how often the round began again */
 	__u32 dest;	/* answer; 0: none */
 	__u32 at;	/* its position */
-	__u32 weight;	/* of the candidate */
-	__u64 load;	/* of the candidate */
+	__u32 weight;	/* fo, ovf: of the candidate */
 };
 
 /* Beyond this many destinations, or turns without a match, a search gives up. */
@@ -75,55 +74,136 @@ static long wrr_turn(__u32 i, struct pick *k)
 	return 1;
 }
 
-static __always_inline void candidate(struct pick *k, __u32 dest, __u64 load, __u32 weight)
-{
-	k->dest = dest;
-	k->load = load;
-	k->weight = weight;
-}
+/*
+ * In a long list not everybody is looked at for each new connection: who is the
+ * best of 32 neighbours is remembered until a count of one of them changes. A
+ * connection changes one count, so the next one looks through one group, and
+ * compares the best of all others.
+ */
 
 /* A turn looks at several: entering it costs as much as looking at one. */
 #define AT_ONCE 8
 
+struct candidate {
+	__u64 load;
+	__u32 weight;
+	__u32 dest; /* 0: none */
+	__u32 at;   /* its position */
+	__u32 pad;
+};
+
+struct search {
+	struct set *set;
+	__u32 pos;     /* the next to be looked at */
+	__u32 version; /* of the group that is looked through */
+	__u64 grouped;
+	struct candidate group; /* the best of the present group … */
+	struct candidate best;	/* … and of those before */
+};
+
+/* Compared crosswise. The first met wins a tie. */
+static __always_inline void compare(struct candidate *best, const struct candidate *other)
+{
+	if (other->dest && (!best->dest || best->load * other->weight > other->load * best->weight))
+		*best = *other;
+}
+
 /*
- * The least loaded for its weight, compared crosswise. The first met wins a tie.
+ * The least loaded for its weight:
  *   lc    fewest of active · 256 + (active + inactive)
  *   wlc   the same over the weight
  *   sed   active + 1 over the weight
- *   nq    whoever has no active connection, at once; else as sed
+ *   nq    the same, but whoever has no active connection has no load at all
  */
-static long least_turn(__u32 i, struct pick *k)
+static __always_inline void consider(struct search *k, __u32 at)
 {
 	enum scheduler how = k->set->scheduler;
-	bool shortest = how == SCHED_SED || how == SCHED_NQ, telling = explaining;
-	__u32 first = k->set->first, count = k->set->count;
+	struct slot *s = slot_at(k->set, at);
+	struct candidate c = {.at = at};
+	__u64 conns, active;
 
-	i *= AT_ONCE;
+	if (!s || !usable(s))
+		return;
+	conns = conns_of(s->dest);
+	active = conns >> 32;
+	if (unlikely(explaining))
+		trace(STEP_CONSIDERED, s->dest, (__u32)s->weight << 16 | (__u16)active);
+	c.dest = s->dest;
+	c.weight = how == SCHED_LC ? 1 : s->weight;
+	if (how == SCHED_SED || how == SCHED_NQ)
+		c.load = how == SCHED_NQ && !active ? 0 : active + 1;
+	else
+		c.load = active * 257 + (__u32)conns;
+	compare(&k->group, &c);
+}
+
+/* The best of the group that begins here, if nothing has changed since it was
+ * looked through. */
+static __always_inline bool remembered(struct search *k)
+{
+	__u32 at = FIRST_GROUP(k->set->first) + k->pos / GROUP;
+	struct group *g = bpf_map_lookup_elem(&groups, &at);
+	__u64 best;
+
+	if (!g)
+		return false;
+	/* Before the counts are read: what changes meanwhile is seen the next time. */
+	k->version = READ_ONCE(g->version);
+	best = READ_ONCE(g->best);
+	if (!(__u32)best || best >> 32 != k->version)
+		return false;
+	if ((__u32)best != GROUP_NOBODY)
+		consider(k, (__u32)best - 1);
+	return true;
+}
+
+/* The group that was just looked through, to its end or to one without a load. */
+static __always_inline void remember(const struct search *k)
+{
+	__u32 at = FIRST_GROUP(k->set->first) + (k->pos - 1) / GROUP;
+	struct group *g = bpf_map_lookup_elem(&groups, &at);
+
+	if (g)
+		WRITE_ONCE(g->best, (__u64)k->version << 32 | (k->group.dest ? k->group.at + 1 : GROUP_NOBODY));
+}
+
+/* Who has no load cannot be beaten. */
+static __always_inline bool idle(const struct candidate *c)
+{
+	return c->dest && !c->load;
+}
+
+static __always_inline bool group_ends(const struct search *k)
+{
+	return k->grouped && !(k->pos % GROUP);
+}
+
+/* A group whose best is known, or a few of the list. */
+static long least_turn(__u32 i, struct search *k)
+{
+	__u32 count = k->set->count;
+
+	if (group_ends(k)) {
+		k->group.dest = 0;
+		if (remembered(k)) {
+			k->pos += GROUP;
+			compare(&k->best, &k->group);
+			return k->pos >= count || idle(&k->best);
+		}
+	}
 #pragma unroll
 	for (int n = 0; n < AT_ONCE; n++) {
-		__u32 at = i + n, place = first + at;
-		struct slot *s = at < count ? bpf_map_lookup_elem(&slots, &place) : NULL;
-		__u64 conns, active, load;
-		__u32 weight;
-
-		if (!s)
-			return 1;
-		if (!usable(s))
-			continue;
-		conns = conns_of(s->dest);
-		active = conns >> 32;
-		if (unlikely(telling))
-			trace(STEP_CONSIDERED, s->dest, (__u32)s->weight << 16 | (__u16)active);
-		weight = how == SCHED_LC ? 1 : s->weight;
-		load = shortest ? active + 1 : active * 257 + (__u32)conns;
-		if (how == SCHED_NQ && !active) {
-			candidate(k, s->dest, load, weight);
-			return 1;
-		}
-		if (!k->dest || k->load * weight > load * k->weight)
-			candidate(k, s->dest, load, weight);
+		if (k->pos + n >= count)
+			break;
+		consider(k, k->pos + n);
 	}
-	return 0;
+	k->pos += AT_ONCE;
+	if (k->pos < count && !group_ends(k) && !idle(&k->group))
+		return 0;
+	if (k->grouped)
+		remember(k);
+	compare(&k->best, &k->group);
+	return k->pos >= count || idle(&k->best);
 }
 
 /*
@@ -141,8 +221,10 @@ static long highest_turn(__u32 i, struct pick *k)
 	trace(STEP_CONSIDERED, s->dest, (__u32)s->weight << 16 | (__u16)active);
 	if (k->set->scheduler == SCHED_OVF && active > s->weight)
 		return 0;
-	if (!k->dest || s->weight > k->weight)
-		candidate(k, s->dest, 0, s->weight);
+	if (!k->dest || s->weight > k->weight) {
+		k->dest = s->dest;
+		k->weight = s->weight;
+	}
 	return 0;
 }
 
@@ -169,18 +251,38 @@ static __always_inline bool take_turn(struct set *set, struct pick *k)
 	return __sync_val_compare_and_swap(&set->cursor, old, now) == old;
 }
 
-static __always_inline __u32 scan(struct set *set)
+static __always_inline __u32 highest(struct set *set)
 {
 	struct pick k = {.set = set};
 
 	k.dest = hidden(0, set->count);
-	k.load = hidden(0, set->count);
 	k.weight = hidden(0, set->count);
-	if (set->scheduler == SCHED_FO || set->scheduler == SCHED_OVF)
-		bpf_loop(set->count, highest_turn, &k, 0);
-	else
-		bpf_loop((set->count + AT_ONCE - 1) / AT_ONCE, least_turn, &k, 0);
+	bpf_loop(set->count, highest_turn, &k, 0);
 	return k.dest;
+}
+
+static __always_inline void no_candidate(struct candidate *c, __u32 any)
+{
+	c->load = hidden(0, any);
+	c->weight = hidden(0, any);
+	c->dest = hidden(0, any);
+	c->at = hidden(0, any);
+	c->pad = 0;
+}
+
+static __always_inline __u32 least(struct set *set)
+{
+	struct search k = {.set = set};
+	__u32 any = set->count;
+
+	k.pos = hidden(0, any);
+	k.version = hidden(0, any);
+	/* `weir explain` tells everybody who was considered. */
+	k.grouped = hidden(any > GROUPED && !explaining, any);
+	no_candidate(&k.group, any);
+	no_candidate(&k.best, any);
+	bpf_loop((any + AT_ONCE - 1) / AT_ONCE, least_turn, &k, 0);
+	return k.best.dest;
 }
 
 static __always_inline __u32 turn(struct set *set)
@@ -269,8 +371,12 @@ __noinline __u32 schedule(__u32 set_id, const struct hash_key *key)
 	case SCHED_TWOS:
 		dest = twos(set);
 		break;
+	case SCHED_FO:
+	case SCHED_OVF:
+		dest = highest(set);
+		break;
 	default:
-		dest = scan(set);
+		dest = least(set);
 	}
 	if (dest)
 		trace(STEP_CHOSEN, dest, set->scheduler);

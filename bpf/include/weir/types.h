@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 15
+#define WEIR_LAYOUT 16
 
 struct addr {
 	__be32 w[4];
@@ -91,6 +91,28 @@ struct slot {
 	__u32 dest;
 	__u16 weight;
 	__u16 limited; /* not 0: the destination has a threshold, and may be overloaded */
+};
+
+/* In a list longer than GROUPED, GROUP neighbours make a group, and who of them
+ * lc, wlc, sed or nq would take is remembered until one of their counts changes. A
+ * list's first group has the number FIRST_GROUP(its first slot): no two lists have
+ * the same, as each is long enough. */
+#define GROUP		   32
+#define GROUPED		   64
+#define FIRST_GROUP(first) ((first) / 16 + 1)
+
+struct group {
+	__u64 best; /* version it was found in << 32 | position + 1 in the list; 0: nobody looked */
+	__u32 version;
+	__u32 pad;
+};
+
+#define GROUP_NOBODY 0xffffffffu /* nobody in the group may be taken */
+
+/* A destination's group, 0: none. */
+struct membership {
+	__u32 group;
+	__u32 pad; /* an entry of an array takes eight bytes at least */
 };
 
 /* --- destinations --------------------------------------------------------- */

@@ -43,7 +43,7 @@ func (p *Plane) Programs() map[string]*ebpf.Program {
 }
 
 // flowMaps are what packets write about their flows.
-var flowMaps = []string{"conns4", "conns6", "half4", "half6", "wides", "lives", "overloads", "uses"}
+var flowMaps = []string{"conns4", "conns6", "half4", "half6", "wides", "lives", "groups", "overloads", "uses"}
 
 // ForgetFlows empties the connection tables and what is counted of them, at
 // once. No packet may be on its way.

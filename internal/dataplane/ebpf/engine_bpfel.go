@@ -91,10 +91,23 @@ type engineFragKey struct {
 	Pad      [3]uint8
 }
 
+type engineGroup struct {
+	_       structs.HostLayout
+	Best    uint64
+	Version uint32
+	Pad     uint32
+}
+
 type engineLive struct {
 	_         structs.HostLayout
 	Conns     uint64
 	Templates uint64
+}
+
+type engineMembership struct {
+	_     structs.HostLayout
+	Group uint32
+	Pad   uint32
 }
 
 type engineNexthop struct {
@@ -350,12 +363,14 @@ const (
 	engineMapFilters      = "filters"
 	engineMapFrags        = "frags"
 	engineMapFtpTexts     = "ftp_texts"
+	engineMapGroups       = "groups"
 	engineMapHalf4        = "half4"
 	engineMapHalf6        = "half6"
 	engineMapHearings     = "hearings"
 	engineMapIcmpBudgets  = "icmp_budgets"
 	engineMapKnownWays    = "known_ways"
 	engineMapLives        = "lives"
+	engineMapMemberships  = "memberships"
 	engineMapNexthops     = "nexthops"
 	engineMapOuters       = "outers"
 	engineMapOverloads    = "overloads"
@@ -451,12 +466,14 @@ type engineMapSpecs struct {
 	Filters      *ebpf.MapSpec `ebpf:"filters"`
 	Frags        *ebpf.MapSpec `ebpf:"frags"`
 	FtpTexts     *ebpf.MapSpec `ebpf:"ftp_texts"`
+	Groups       *ebpf.MapSpec `ebpf:"groups"`
 	Half4        *ebpf.MapSpec `ebpf:"half4"`
 	Half6        *ebpf.MapSpec `ebpf:"half6"`
 	Hearings     *ebpf.MapSpec `ebpf:"hearings"`
 	IcmpBudgets  *ebpf.MapSpec `ebpf:"icmp_budgets"`
 	KnownWays    *ebpf.MapSpec `ebpf:"known_ways"`
 	Lives        *ebpf.MapSpec `ebpf:"lives"`
+	Memberships  *ebpf.MapSpec `ebpf:"memberships"`
 	Nexthops     *ebpf.MapSpec `ebpf:"nexthops"`
 	Outers       *ebpf.MapSpec `ebpf:"outers"`
 	Overloads    *ebpf.MapSpec `ebpf:"overloads"`
@@ -522,12 +539,14 @@ type engineMaps struct {
 	Filters      *ebpf.Map `ebpf:"filters"`
 	Frags        *ebpf.Map `ebpf:"frags"`
 	FtpTexts     *ebpf.Map `ebpf:"ftp_texts"`
+	Groups       *ebpf.Map `ebpf:"groups"`
 	Half4        *ebpf.Map `ebpf:"half4"`
 	Half6        *ebpf.Map `ebpf:"half6"`
 	Hearings     *ebpf.Map `ebpf:"hearings"`
 	IcmpBudgets  *ebpf.Map `ebpf:"icmp_budgets"`
 	KnownWays    *ebpf.Map `ebpf:"known_ways"`
 	Lives        *ebpf.Map `ebpf:"lives"`
+	Memberships  *ebpf.Map `ebpf:"memberships"`
 	Nexthops     *ebpf.Map `ebpf:"nexthops"`
 	Outers       *ebpf.Map `ebpf:"outers"`
 	Overloads    *ebpf.Map `ebpf:"overloads"`
@@ -561,12 +580,14 @@ func (m *engineMaps) Close() error {
 		m.Filters,
 		m.Frags,
 		m.FtpTexts,
+		m.Groups,
 		m.Half4,
 		m.Half6,
 		m.Hearings,
 		m.IcmpBudgets,
 		m.KnownWays,
 		m.Lives,
+		m.Memberships,
 		m.Nexthops,
 		m.Outers,
 		m.Overloads,

@@ -64,6 +64,9 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		}
 		p.hops.byAddr[d.key().addr.Addr()] = d.Nexthop
 	}
+	if err := p.restoreGroups(); err != nil {
+		return err
+	}
 	p.enlist()
 	p.recount()
 	p.table.destIDs.keep(used)
@@ -80,6 +83,20 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		return fmt.Errorf("read the filter: %w", err)
 	}
 	return nil
+}
+
+func (p *Plane) restoreGroups() error {
+	groups := make(map[uint32]uint32)
+	err := scan(p.engine.maps["memberships"], func(id uint32, m *engineMembership) bool {
+		if m.Group != 0 {
+			groups[id] = m.Group
+		}
+		return true
+	})
+	for _, d := range p.table.dests {
+		d.group = groups[d.id]
+	}
+	return err
 }
 
 // enlist gives the services their destinations.

@@ -18,18 +18,31 @@ func TestSchedulersAgainstTheModel(t *testing.T) {
 		t.Run(string(s), func(t *testing.T) {
 			for seed := range uint64(10) {
 				t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-					live(newRig(t), s, rand.New(rand.NewPCG(seed, uint64(len(s)))))
+					live(newRig(t), s, 1, 6, rand.New(rand.NewPCG(seed, uint64(len(s)))))
 				})
 			}
 		})
 	}
 }
 
-func live(r *rig, s lvs.Scheduler, rng *rand.Rand) {
-	all := tcpService(s, lvs.Masquerade, 12)
+// TestGroupsAgainstTheModel does the same with lists so long that the best of a
+// group is remembered: around the length from which that is so, and well beyond.
+func TestGroupsAgainstTheModel(t *testing.T) {
+	for _, s := range []lvs.Scheduler{lvs.LC, lvs.WLC, lvs.SED, lvs.NQ} {
+		for _, from := range []int{grouped - 3, 5 * groupSize} {
+			t.Run(fmt.Sprintf("%s from %d", s, from), func(t *testing.T) {
+				live(newRig(t), s, from, 6, rand.New(rand.NewPCG(uint64(from), uint64(len(s)))))
+			})
+		}
+	}
+}
+
+// live begins with so many destinations, and up to `more` more.
+func live(r *rig, s lvs.Scheduler, from, more int, rng *rand.Rand) {
+	all := tcpService(s, lvs.Masquerade, from+2*more)
 	r.reach(1500, false, all)
 	svc := all.Clone()
-	svc.Destinations = svc.Destinations[:1+rng.IntN(6)]
+	svc.Destinations = svc.Destinations[:from+rng.IntN(more)]
 	reweigh(svc, rng)
 	r.put(svc)
 	model := sched.NewModel(s, svc.Destinations)

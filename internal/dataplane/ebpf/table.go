@@ -2,6 +2,7 @@ package ebpf
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -35,6 +36,7 @@ type entry struct {
 type dest struct {
 	id      uint32
 	written engineDest
+	group   uint32    // among its neighbours in a long list; 0: none
 	gone    time.Time // when it was removed; zero: it stands in its service
 }
 
@@ -124,8 +126,11 @@ func (p *Plane) put(e *entry, s lvs.Service) error {
 	if err := p.writeSet(next, run, e, s); err != nil {
 		return err
 	}
+	if err := p.join(s, run, dests); err != nil {
+		return errors.Join(err, p.join(e.svc, e.slots, e.dests))
+	}
 	if err := p.write("services", e.id, serviceEntry(s, next)); err != nil {
-		return err
+		return errors.Join(err, p.join(e.svc, e.slots, e.dests))
 	}
 	if fresh {
 		if err := p.startCounting(s.Key); err != nil {
