@@ -246,7 +246,7 @@ func PacketSeries(all []Packet) []Series {
 	fresh := Series{Name: "new-flow", Title: "A packet that opens a flow", Method: "As above; every packet is the first of its flow, and the table has room for all of them, but where a flood fills it.",
 		Unit: "ns", Base: "the floor", Net: true}
 	crowd := Series{Name: "destinations", Title: "A packet that opens a flow, by the number of destinations", Unit: "ns", Base: "the floor", Net: true, Axis: "destinations",
-		Method: "The same figures: what a scheduler takes that looks at live counts. wlc asks every destination, as the kernel's does, so that with many of them it grows in proportion; rr and the hashing ones do not."}
+		Method: "The same figures: what a scheduler takes that looks at live counts. wlc looks at every destination of up to 64; of more it looks through 32 and compares the best of each 32 others, so that the cost grows by a thirty-second part of what looking at all would take. rr and the hashing ones do not grow."}
 	for _, p := range all {
 		v := Value{Row: p.Row, Column: grouped(int64(p.Flows)), Size: float64(p.Flows), Figure: p.Gross, Base: p.Floor}
 		switch {

@@ -22,36 +22,33 @@ func TestBind(t *testing.T) {
 	need(t, "dig")
 	labtest.NeedRoot(t)
 	weir := program(t)
-	for _, door := range doors {
-		t.Run(door.mode, func(t *testing.T) {
-			c := labtest.NewCluster(t, 2, door.wires)
-			for i, real := range c.Real {
-				resolve(t, real, named, fmt.Sprintf("server%d", i+1))
-			}
-			dir := t.TempDir()
-			vip := lab.VirtualAddr
-			destinations := fmt.Sprintf("[%q, %q]", lab.RealAddr(0), lab.RealAddr(1))
-			// Answers of the first keep the server's address, as in IPVS: only
-			// by gate, where the server answers from the service's, do they help.
-			conf := smallTables + fmt.Sprintf(`services:
+	throughDoors(t, 2, func(t *testing.T, c *lab.Cluster, mode string) {
+		for i, real := range c.Real {
+			resolve(t, real, named, fmt.Sprintf("server%d", i+1))
+		}
+		dir := t.TempDir()
+		vip := lab.VirtualAddr
+		destinations := fmt.Sprintf("[%q, %q]", lab.RealAddr(0), lab.RealAddr(1))
+		// Answers of the first keep the server's address, as in IPVS: only
+		// by gate, where the server answers from the service's, do they help.
+		conf := smallTables + fmt.Sprintf(`services:
   - {listen: "udp %[1]s:53", scheduler: rr, one_packet: true, forward: gate, check: on, destinations: %[2]s}
   - {listen: "udp %[3]s:53", scheduler: rr, forward: masq, check: {kind: ping, interval: 1s}, destinations: %[4]s}
   - {listen: "tcp %[1]s:53", scheduler: rr, forward: gate, persistence: 60s, check: {interval: 1s}, destinations: %[2]s}
 `, vip, destinations, "["+lab.VirtualAddr6.String()+"]", fmt.Sprintf("[%q, %q]", lab.RealAddr6(0), lab.RealAddr6(1)))
-			start(t, c.Director, weir, dir, door.mode, conf, "6 up")
-			// One port, so that a service that remembers flows would send all to one.
-			once := names(t, c.Client, vip, "-b", "0.0.0.0#5000")
-			if once["server1"] != 4 || once["server2"] != 4 {
-				t.Errorf("one datagram after the other went to %v", once)
-			}
-			if flow := names(t, c.Client, lab.VirtualAddr6, "-b", "::#5000"); len(flow) != 1 {
-				t.Errorf("one flow went to %v", flow)
-			}
-			if persistent := names(t, c.Client, vip, "+tcp"); len(persistent) != 1 {
-				t.Errorf("one client's connections went to %v", persistent)
-			}
-		})
-	}
+		start(t, c.Director, weir, dir, mode, conf, "6 up")
+		// One port, so that a service that remembers flows would send all to one.
+		once := names(t, c.Client, vip, "-b", "0.0.0.0#5000")
+		if once["server1"] != 4 || once["server2"] != 4 {
+			t.Errorf("one datagram after the other went to %v", once)
+		}
+		if flow := names(t, c.Client, lab.VirtualAddr6, "-b", "::#5000"); len(flow) != 1 {
+			t.Errorf("one flow went to %v", flow)
+		}
+		if persistent := names(t, c.Client, vip, "+tcp"); len(persistent) != 1 {
+			t.Errorf("one client's connections went to %v", persistent)
+		}
+	})
 }
 
 // resolve starts a name server that answers who it is.

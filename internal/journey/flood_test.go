@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-lb/weir/internal/lab"
@@ -44,56 +46,73 @@ func TestSYNFlood(t *testing.T) {
 	nginx := need(t, "nginx")
 	labtest.NeedRoot(t)
 	weir := program(t)
-	for _, door := range doors {
-		t.Run(door.mode, func(t *testing.T) {
-			c := labtest.NewCluster(t, 1, door.wires)
-			// Answers to them lead to the client, who has no such address.
-			labtest.Must(t, c.Director.Route(foesNet, lab.ClientAddr))
-			dir := t.TempDir()
-			serve(t, c.Real[0], nginx, dir)
-			direct(t, c.Director, weir, dir, door.mode, fmt.Sprintf("engine: {connections: %d, half_open: %d}\n", entries, halfOpen))
-			var at []netip.AddrPort
-			for _, w := range ways() {
-				if w.vip == lab.VirtualAddr && (w.forward == "masq" || w.forward == "gate") {
-					at = append(at, netip.AddrPortFrom(w.vip, uint16(w.port)))
-				}
+	throughDoors(t, 1, func(t *testing.T, c *lab.Cluster, mode string) {
+		// Answers to them lead to the client, who has no such address.
+		labtest.Must(t, c.Director.Route(foesNet, lab.ClientAddr))
+		dir := t.TempDir()
+		serve(t, c.Real[0], nginx, dir)
+		direct(t, c.Director, weir, dir, mode, fmt.Sprintf("engine: {connections: %d, half_open: %d}\n", entries, halfOpen))
+		s := siege{Cluster: c, weir: weir, socket: filepath.Join(dir, "weir.sock")}
+		for _, w := range ways() {
+			if w.vip == lab.VirtualAddr && (w.forward == "masq" || w.forward == "gate") {
+				s.at = append(s.at, netip.AddrPortFrom(w.vip, uint16(w.port)))
 			}
-			socket := filepath.Join(dir, "weir.sock")
-			old := make([]*http.Client, 20)
-			for i := range old {
-				old[i] = keeping(c.Client)
-				labtest.Must(t, hello(t.Context(), old[i], at[i%len(at)]))
+		}
+		for i := range 20 {
+			s.old = append(s.old, keeping(c.Client))
+			labtest.Must(t, hello(t.Context(), s.old[i], s.at[i%len(s.at)]))
+		}
+		s.open(t)
+		s.fill(t)
+		for i, o := range s.old {
+			if err := hello(t.Context(), o, s.at[i%len(s.at)]); err != nil {
+				t.Errorf("connection %d from before the flood: %v", i, err)
 			}
+		}
+	})
+}
 
-			askers := []asker{
-				{"a new connection each", func(ctx context.Context, n int) error { return hello(ctx, once(c.Client), at[n%len(at)]) }},
-				{"one connection", func(ctx context.Context, n int) error { return hello(ctx, old[0], at[0]) }},
-			}
-			before := resent(t, c.Client)
-			asked := during(t, func() { flood(t, c, at, foes, flagSYN) }, askers)
-			got := totalsOf(t, c.Director, weir, socket)
-			t.Logf("%d SYN: %v requests answered, %d segments sent again; %v", foes, asked, resent(t, c.Client)-before, got)
-			if got["forwarded"] < foes-foes/64 {
-				t.Errorf("%d packets were forwarded; the flood did not arrive", got["forwarded"])
-			}
+// A siege is a cluster in a flood.
+type siege struct {
+	*lab.Cluster
+	weir, socket string
+	at           []netip.AddrPort // the services
+	old          []*http.Client   // with a connection each, from before
+}
 
-			const places = 2*entries + halfOpen
-			before = resent(t, c.Client)
-			asked = during(t, func() { flood(t, c, at, places+places/8, flagSYN, flagACK) }, askers[1:])
-			known := connectionsOf(t, c.Director, weir, socket)
-			t.Logf("as many connections as there is room for: %v requests answered, %d segments sent again; %d known; %v",
-				asked, resent(t, c.Client)-before, known, totalsOf(t, c.Director, weir, socket))
-			if known < places-places/20 {
-				t.Errorf("%d connections are known; the table, with room for %d, is not full", known, places)
-			}
-			for i, o := range old {
-				if err := hello(t.Context(), o, at[i%len(at)]); err != nil {
-					t.Errorf("connection %d from before the flood: %v", i, err)
-				}
-			}
-		})
+// open has every foe open a connection.
+func (s siege) open(t *testing.T) {
+	t.Helper()
+	before := resent(t, s.Client)
+	asked := during(t, func() { flood(t, s.Cluster, s.at, foes, flagSYN) }, []asker{{"a new connection each", s.anew}, {"one connection", s.again}})
+	got := totalsOf(t, s.Director, s.weir, s.socket)
+	t.Logf("%d SYN: %v requests answered, %d segments sent again; %v", foes, asked, resent(t, s.Client)-before, got)
+	if got["forwarded"] < foes-foes/64 {
+		t.Errorf("%d packets were forwarded; the flood did not arrive", got["forwarded"])
 	}
 }
+
+// fill has foes pretend to have been answered, until there is no more room.
+func (s siege) fill(t *testing.T) {
+	t.Helper()
+	const places = 2*entries + halfOpen
+	before := resent(t, s.Client)
+	asked := during(t, func() { flood(t, s.Cluster, s.at, places+places/8, flagSYN, flagACK) }, []asker{{"one connection", s.again}})
+	known := connectionsOf(t, s.Director, s.weir, s.socket)
+	t.Logf("as many connections as there is room for: %v requests answered, %d segments sent again; %d known; %v",
+		asked, resent(t, s.Client)-before, known, totalsOf(t, s.Director, s.weir, s.socket))
+	if known < places-places/20 {
+		t.Errorf("%d connections are known; the table, with room for %d, is not full", known, places)
+	}
+}
+
+// anew asks over a new connection.
+func (s siege) anew(ctx context.Context, n int) error {
+	return hello(ctx, once(s.Client), s.at[n%len(s.at)])
+}
+
+// again asks over the first of the old ones.
+func (s siege) again(ctx context.Context, _ int) error { return hello(ctx, s.old[0], s.at[0]) }
 
 const (
 	flagSYN = 0x02
@@ -199,14 +218,14 @@ func flood(t *testing.T, c *lab.Cluster, at []netip.AddrPort, n uint32, flags ..
 		return unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: eth0.Index})
 	}))
 	defer unix.Close(fd)
-	ethernet := append(append(dst[:6:6], src...), 0x08, 0x00)
+	eth := layers.Ethernet{SrcMAC: src, DstMAC: dst, EthernetType: layers.EthernetTypeIPv4}
 	first := binary.BigEndian.Uint32(foesNet.Addr().AsSlice())
+	buf := gopacket.NewSerializeBuffer()
 	for i := range n {
-		var from [4]byte
-		binary.BigEndian.PutUint32(from[:], first+i)
+		from := binary.BigEndian.AppendUint32(nil, first+i)
 		for _, f := range flags {
-			frame := append(ethernet[:14:14], segment(from, uint16(1024+i%50000), at[i%uint32(len(at))], f)...)
-			if _, err := unix.Write(fd, frame); err != nil && err != unix.ENOBUFS {
+			labtest.Must(t, segment(buf, &eth, from, uint16(1024+i%50000), at[i%uint32(len(at))], f))
+			if _, err := unix.Write(fd, buf.Bytes()); err != nil && err != unix.ENOBUFS {
 				t.Fatal(err)
 			}
 		}
@@ -217,32 +236,14 @@ func flood(t *testing.T, c *lab.Cluster, at []netip.AddrPort, n uint32, flags ..
 	}
 }
 
-// segment is one of TCP without data.
-func segment(from [4]byte, port uint16, to netip.AddrPort, flags uint8) []byte {
-	b := make([]byte, 40)
-	ip, tcp := b[:20], b[20:]
-	ip[0], ip[8], ip[9] = 0x45, 64, unix.IPPROTO_TCP
-	binary.BigEndian.PutUint16(ip[2:], 40)
-	copy(ip[12:], from[:])
-	copy(ip[16:], to.Addr().AsSlice())
-	binary.BigEndian.PutUint16(tcp, port)
-	binary.BigEndian.PutUint16(tcp[2:], to.Port())
-	binary.BigEndian.PutUint32(tcp[4:], 1000)
-	tcp[12], tcp[13] = 5<<4, flags
-	binary.BigEndian.PutUint16(tcp[14:], 65535)
-	binary.BigEndian.PutUint16(ip[10:], ^sum(0, ip))
-	binary.BigEndian.PutUint16(tcp[16:], ^sum(unix.IPPROTO_TCP+20, b[12:]))
-	return b
-}
-
-func sum(s uint32, b []byte) uint16 {
-	for i := 0; i < len(b); i += 2 {
-		s += uint32(binary.BigEndian.Uint16(b[i:]))
+// segment writes one of TCP without data.
+func segment(buf gopacket.SerializeBuffer, eth *layers.Ethernet, from net.IP, port uint16, to netip.AddrPort, flags uint8) error {
+	ip := layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: from, DstIP: to.Addr().AsSlice()}
+	tcp := layers.TCP{SrcPort: layers.TCPPort(port), DstPort: layers.TCPPort(to.Port()), Seq: 1000, Window: 65535, SYN: flags&flagSYN != 0, ACK: flags&flagACK != 0}
+	if err := tcp.SetNetworkLayerForChecksum(&ip); err != nil {
+		return err
 	}
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
+	return gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, &ip, &tcp)
 }
 
 // totalsOf is what became of packets, by name.

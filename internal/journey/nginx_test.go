@@ -30,11 +30,16 @@ type way struct {
 	port    int
 }
 
-// doors are the engine's modes, each with what it needs of the wires.
-var doors = []struct {
-	mode  string
-	wires lab.WireOptions
-}{{"tc", lab.WireOptions{}}, {"xdp", lab.WireOptions{NoOffload: true}}}
+// throughDoors runs a test in each of the engine's modes, with a cluster of its
+// own whose wires are as the mode needs them.
+func throughDoors(t *testing.T, reals int, test func(t *testing.T, c *lab.Cluster, mode string)) {
+	for _, door := range []struct {
+		mode  string
+		wires lab.WireOptions
+	}{{"tc", lab.WireOptions{}}, {"xdp", lab.WireOptions{NoOffload: true}}} {
+		t.Run(door.mode, func(t *testing.T) { test(t, labtest.NewCluster(t, reals, door.wires), door.mode) })
+	}
+}
 
 // ways are all methods, and of tunnels all mixes of families.
 func ways() (list []way) {
@@ -86,23 +91,20 @@ func TestNginx(t *testing.T) {
 	nginx := need(t, "nginx")
 	labtest.NeedRoot(t)
 	weir := program(t)
-	for _, door := range doors {
-		t.Run(door.mode, func(t *testing.T) {
-			c := labtest.NewCluster(t, 1, door.wires)
-			bare(t, c.Real[0])
-			dir := t.TempDir()
-			serve(t, c.Real[0], nginx, dir)
-			run(t, c.Real[0], weir, "realserver", "up", "--vip", lab.VirtualAddr.String(), "--vip", lab.VirtualAddr6.String(),
-				"--method", "gate,ipip,gue,gre", "--from", "10.90.2.1", "--from", "fd90:2::1")
-			t.Cleanup(func() { run(t, c.Real[0], weir, "realserver", "down") })
-			direct(t, c.Director, weir, dir, door.mode, smallTables)
-			for _, w := range ways() {
-				t.Run(fmt.Sprintf("%s %s to %s", w.forward, w.vip, w.real), func(t *testing.T) {
-					carry(t, c.Client, netip.AddrPortFrom(w.vip, uint16(w.port)), 100<<20)
-				})
-			}
-		})
-	}
+	throughDoors(t, 1, func(t *testing.T, c *lab.Cluster, mode string) {
+		bare(t, c.Real[0])
+		dir := t.TempDir()
+		serve(t, c.Real[0], nginx, dir)
+		run(t, c.Real[0], weir, "realserver", "up", "--vip", lab.VirtualAddr.String(), "--vip", lab.VirtualAddr6.String(),
+			"--method", "gate,ipip,gue,gre", "--from", "10.90.2.1", "--from", "fd90:2::1")
+		t.Cleanup(func() { run(t, c.Real[0], weir, "realserver", "down") })
+		direct(t, c.Director, weir, dir, mode, smallTables)
+		for _, w := range ways() {
+			t.Run(fmt.Sprintf("%s %s to %s", w.forward, w.vip, w.real), func(t *testing.T) {
+				carry(t, c.Client, netip.AddrPortFrom(w.vip, uint16(w.port)), 100<<20)
+			})
+		}
+	})
 }
 
 // bare takes from a real server what the lab gave it.

@@ -41,9 +41,7 @@ func TestSCTP(t *testing.T) {
 	unix.Close(fd)
 	labtest.NeedRoot(t)
 	weir := program(t)
-	for _, door := range doors {
-		t.Run(door.mode, func(t *testing.T) { sctpThrough(t, weir, door.mode, door.wires) })
-	}
+	throughDoors(t, 1, func(t *testing.T, c *lab.Cluster, mode string) { sctpThrough(t, c, weir, mode) })
 }
 
 // sctpInGuest runs this test, and nothing else, on the guest's kernel.
@@ -67,8 +65,7 @@ func sctpInGuest(t *testing.T) {
 	}
 }
 
-func sctpThrough(t *testing.T, weir, mode string, wires lab.WireOptions) {
-	c := labtest.NewCluster(t, 1, wires)
+func sctpThrough(t *testing.T, c *lab.Cluster, weir, mode string) {
 	dir := t.TempDir()
 	vips, reals := []netip.Addr{lab.VirtualAddr, lab.VirtualAddr6}, []netip.Addr{lab.RealAddr(0), lab.RealAddr6(0)}
 	var conf strings.Builder

@@ -38,7 +38,6 @@ static __always_inline bool plain_transport(struct plain *p, void *l4, void *end
 			return false;
 		/* An ACK and none of FIN, SYN and RST: what is established stays so. */
 		p->state = (t->flags & 0x17) == 0x10 ? STATE_ESTABLISHED : STATE_CHANGES;
-		p->opens = (t->flags & 0x17) == 0x02;
 		p->header = (t->off >> 4) * 4;
 		p->sport = t->source;
 		p->dport = t->dest;
@@ -112,26 +111,6 @@ static __always_inline void plain_hash(struct plain *p, bool v6, const struct ad
 	p->client[1] = client->w[2] | (__u64)client->w[3] << 32;
 	p->key = flow_key(v6, client, cport, vport);
 	p->hash = flow_hash_of(v6, p->protocol, p->client, p->key);
-}
-
-/* Reads a word of each bucket the long road will look for a new connection in.
- * They are seldom in a cache: so the processor waits for all of them together,
- * and reads the headers once more meanwhile. */
-static __always_inline void foresee(struct plain *p, bool v6)
-{
-	__u64 *a, *b, *half_a, *half_b;
-
-	plain_hash(p, v6, &p->saddr, p->sport, p->dport);
-	a = bucket_at(v6, false, p->hash, 0);
-	b = bucket_at(v6, false, p->hash, 1);
-	half_a = bucket_at(v6, true, p->hash, 0);
-	half_b = bucket_at(v6, true, p->hash, 1);
-	if (a && b && half_a && half_b) {
-		READ_ONCE(*a);
-		READ_ONCE(*b);
-		READ_ONCE(*half_a);
-		READ_ONCE(*half_b);
-	}
 }
 
 /* The entry of a connection in one of its homes. */
@@ -316,11 +295,8 @@ static __always_inline bool plain_road(struct plain *p, bool v6, void *data, voi
 		*action = pass_action();
 		return true;
 	}
-	if (p->state == STATE_CHANGES) {
-		if (p->opens && !wide && to)
-			foresee(p, v6);
+	if (p->state == STATE_CHANGES)
 		return false;
-	}
 	if (!wide && (to | from) & WIDE && *action != TRY_NARROW) {
 		*action = TRY_WIDE;
 		return false;

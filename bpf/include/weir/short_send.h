@@ -32,7 +32,6 @@ struct plain {
 	__u8 ttl;
 	__u8 tos;
 	bool df;
-	bool opens; /* a SYN */
 };
 
 static __always_inline __u32 ip_size(bool v6)

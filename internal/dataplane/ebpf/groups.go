@@ -30,14 +30,22 @@ func (p *Plane) join(s lvs.Service, slots span, dests []*dest) error {
 		if first != 0 {
 			group = first + uint32(i/groupSize)
 		}
-		if d.group == group {
-			continue
-		}
-		if err := fill(p, "memberships", d.id, []engineMembership{{Group: group}}); err != nil {
+		if err := p.assign(d, group); err != nil {
 			return err
 		}
-		d.group = group
 	}
+	return nil
+}
+
+// assign puts a destination into a group; 0: into none.
+func (p *Plane) assign(d *dest, group uint32) error {
+	if d.group == group {
+		return nil
+	}
+	if err := fill(p, "memberships", d.id, []engineMembership{{Group: group}}); err != nil {
+		return err
+	}
+	d.group = group
 	return nil
 }
 

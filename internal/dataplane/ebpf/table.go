@@ -436,6 +436,9 @@ func (p *Plane) bury(key destKey, d *dest) error {
 	if err := p.write("dests", d.id, engineDest{}); err != nil {
 		return err
 	}
+	if err := p.assign(d, 0); err != nil {
+		return err
+	}
 	if err := p.clearStats(key.service, d.id); err != nil {
 		return err
 	}
