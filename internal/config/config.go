@@ -109,7 +109,7 @@ func Default() Config {
 		Dataplane:   EBPF,
 		Mode:        ModeAuto,
 		Connections: 1000000,
-		HalfOpen:    65536,
+		HalfOpen:    262144,
 		Wide:        262144,
 		Timeouts:    lvs.DefaultTuning().Timeouts,
 		Sysctls:     lvs.DefaultSysctls(),

@@ -67,7 +67,7 @@ var engineKeys = &object{name: "engine", help: "The packet engine.", keys: []key
 	{name: "interfaces", form: formTexts, help: "interfaces packets are taken from; none: every Ethernet-like interface that is up"},
 	{name: "connections", form: formNumber, def: "1000000", min: MinConnections, max: MaxConnections, help: "entries of the connection table, for each address family"},
 	{name: "wide", form: formNumber, def: "262144", min: MinConnections, max: MaxConnections, help: "entries of the wide table, for both address families together: templates, and the connections of persistent, firewall-mark and every-port services"},
-	{name: "half_open", form: formNumber, def: "65536", min: MinConnections, max: MaxConnections, help: "entries of the half-open table, for each address family"},
+	{name: "half_open", form: formNumber, def: "262144", min: MinConnections, max: MaxConnections, help: "entries of the half-open table, for each address family"},
 	{name: "timeouts", form: formObject, of: timeoutKeys, help: timeoutKeys.help},
 	{name: "vs", form: formObject, of: sysctlKeys, help: sysctlKeys.help},
 }}

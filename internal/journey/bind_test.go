@@ -33,7 +33,7 @@ func TestBind(t *testing.T) {
 			destinations := fmt.Sprintf("[%q, %q]", lab.RealAddr(0), lab.RealAddr(1))
 			// Answers of the first keep the server's address, as in IPVS: only
 			// by gate, where the server answers from the service's, do they help.
-			conf := fmt.Sprintf(`services:
+			conf := smallTables + fmt.Sprintf(`services:
   - {listen: "udp %[1]s:53", scheduler: rr, one_packet: true, forward: gate, check: on, destinations: %[2]s}
   - {listen: "udp %[3]s:53", scheduler: rr, forward: masq, check: {kind: ping, interval: 1s}, destinations: %[4]s}
   - {listen: "tcp %[1]s:53", scheduler: rr, forward: gate, persistence: 60s, check: {interval: 1s}, destinations: %[2]s}

@@ -95,7 +95,7 @@ func TestNginx(t *testing.T) {
 			run(t, c.Real[0], weir, "realserver", "up", "--vip", lab.VirtualAddr.String(), "--vip", lab.VirtualAddr6.String(),
 				"--method", "gate,ipip,gue,gre", "--from", "10.90.2.1", "--from", "fd90:2::1")
 			t.Cleanup(func() { run(t, c.Real[0], weir, "realserver", "down") })
-			direct(t, c.Director, weir, dir, door.mode)
+			direct(t, c.Director, weir, dir, door.mode, smallTables)
 			for _, w := range ways() {
 				t.Run(fmt.Sprintf("%s %s to %s", w.forward, w.vip, w.real), func(t *testing.T) {
 					carry(t, c.Client, netip.AddrPortFrom(w.vip, uint16(w.port)), 100<<20)
@@ -140,8 +140,8 @@ func serve(t *testing.T, real *lab.Host, nginx, dir string) {
 	conf := fmt.Sprintf(`daemon off; user root; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
 events {}
 http {
-	access_log off; client_max_body_size 0; client_body_temp_path %[1]s/body;
-	server { %[2]s root %[3]s; location / { dav_methods PUT DELETE; } }
+	access_log off; client_max_body_size 0; client_body_temp_path %[1]s/body; keepalive_requests 1000000;
+	server { %[2]s root %[3]s; location / { dav_methods PUT DELETE; } location = /hello { return 200 hello; } }
 }
 `, dir, &listen, files)
 	labtest.Must(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644))
@@ -160,11 +160,15 @@ http {
 	})
 }
 
-// direct runs weir on the director until all real servers are in service.
-func direct(t *testing.T, director *lab.Host, weir, dir, mode string) {
+// smallTables suit a few connections.
+const smallTables = "engine: {connections: 4096}\n"
+
+// direct runs weir on the director, with these tables, until all real servers
+// are in service.
+func direct(t *testing.T, director *lab.Host, weir, dir, mode, tables string) {
 	t.Helper()
 	var conf strings.Builder
-	conf.WriteString("services:\n")
+	conf.WriteString(tables + "services:\n")
 	for _, w := range ways() {
 		fmt.Fprintf(&conf, "  - {listen: \"tcp %s\", forward: %s, check: {kind: connect, interval: 1s}, destinations: [\"%s\"]}\n",
 			netip.AddrPortFrom(w.vip, uint16(w.port)), w.forward, w.real)
@@ -178,7 +182,7 @@ func start(t *testing.T, director *lab.Host, weir, dir, mode, conf, want string)
 	t.Helper()
 	file, socket := filepath.Join(dir, "weir.yaml"), filepath.Join(dir, "weir.sock")
 	labtest.Must(t, os.WriteFile(file, []byte(conf), 0o644))
-	cmd := director.Command(t.Context(), weir, "run", "-c", file, "--socket", socket, "--mode", mode, "--interfaces", "front,back", "--connections", "4096")
+	cmd := director.Command(t.Context(), weir, "run", "-c", file, "--socket", socket, "--mode", mode, "--interfaces", "front,back")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -72,7 +72,7 @@ func sctpThrough(t *testing.T, weir, mode string, wires lab.WireOptions) {
 	dir := t.TempDir()
 	vips, reals := []netip.Addr{lab.VirtualAddr, lab.VirtualAddr6}, []netip.Addr{lab.RealAddr(0), lab.RealAddr6(0)}
 	var conf strings.Builder
-	conf.WriteString("services:\n")
+	conf.WriteString(smallTables + "services:\n")
 	for i, vip := range vips {
 		masked, plain := netip.AddrPortFrom(vip, 7000), netip.AddrPortFrom(vip, 7001)
 		fmt.Fprintf(&conf, "  - {listen: \"sctp %s\", forward: masq, check: on, destinations: [\"%s\"]}\n", masked, netip.AddrPortFrom(reals[i], 7999))

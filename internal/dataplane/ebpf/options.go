@@ -20,7 +20,7 @@ const (
 type Options struct {
 	Mode         Mode
 	Connections  int // of each address family; 0: 1,000,000
-	HalfOpen     int // of each address family; 0: 65,536
+	HalfOpen     int // of each address family; 0: 262,144
 	Wide         int // templates and what else needs the wide table; 0: 262,144
 	Services     int // 0: 16,384
 	Destinations int // of all services together, and those still draining; 0: 131,072; at most 1,048,574
@@ -32,7 +32,7 @@ func (o *Options) fill() error {
 	for _, f := range []struct {
 		n        *int
 		standard int
-	}{{&o.Connections, 1_000_000}, {&o.HalfOpen, 65_536}, {&o.Wide, 262_144}, {&o.Services, 16_384}, {&o.Destinations, 131_072}} {
+	}{{&o.Connections, 1_000_000}, {&o.HalfOpen, 262_144}, {&o.Wide, 262_144}, {&o.Services, 16_384}, {&o.Destinations, 131_072}} {
 		if *f.n == 0 {
 			*f.n = f.standard
 		}
