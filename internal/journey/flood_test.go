@@ -58,40 +58,51 @@ func TestSYNFlood(t *testing.T) {
 					at = append(at, netip.AddrPortFrom(w.vip, uint16(w.port)))
 				}
 			}
-			socket := filepath.Join(dir, "weir.sock")
-			old := make([]*http.Client, 20)
-			for i := range old {
-				old[i] = keeping(c.Client)
-				labtest.Must(t, hello(t.Context(), old[i], at[i%len(at)]))
-			}
-
-			askers := []asker{
-				{"a new connection each", func(ctx context.Context, n int) error { return hello(ctx, once(c.Client), at[n%len(at)]) }},
-				{"one connection", func(ctx context.Context, n int) error { return hello(ctx, old[0], at[0]) }},
-			}
-			before := resent(t, c.Client)
-			asked := during(t, func() { flood(t, c, at, foes, flagSYN) }, askers)
-			got := totalsOf(t, c.Director, weir, socket)
-			t.Logf("%d SYN: %v requests answered, %d segments sent again; %v", foes, asked, resent(t, c.Client)-before, got)
-			if got["forwarded"] < foes-foes/64 {
-				t.Errorf("%d packets were forwarded; the flood did not arrive", got["forwarded"])
-			}
-
-			const places = 2*entries + halfOpen
-			before = resent(t, c.Client)
-			asked = during(t, func() { flood(t, c, at, places+places/8, flagSYN, flagACK) }, askers[1:])
-			known := connectionsOf(t, c.Director, weir, socket)
-			t.Logf("as many connections as there is room for: %v requests answered, %d segments sent again; %d known; %v",
-				asked, resent(t, c.Client)-before, known, totalsOf(t, c.Director, weir, socket))
-			if known < places-places/20 {
-				t.Errorf("%d connections are known; the table, with room for %d, is not full", known, places)
-			}
-			for i, o := range old {
-				if err := hello(t.Context(), o, at[i%len(at)]); err != nil {
-					t.Errorf("connection %d from before the flood: %v", i, err)
-				}
-			}
+			f := flooded{c, at, func() map[string]uint64 { return totalsOf(t, c.Director, weir, filepath.Join(dir, "weir.sock")) },
+				func() int { return connectionsOf(t, c.Director, weir, filepath.Join(dir, "weir.sock")) }}
+			f.stands(t)
 		})
+	}
+}
+
+// flooded is a cluster with services, and what its director can say.
+type flooded struct {
+	*lab.Cluster
+	at          []netip.AddrPort
+	totals      func() map[string]uint64
+	connections func() int
+}
+
+func (f flooded) stands(t *testing.T) {
+	old := make([]*http.Client, 20)
+	for i := range old {
+		old[i] = keeping(f.Client)
+		labtest.Must(t, hello(t.Context(), old[i], f.at[i%len(f.at)]))
+	}
+	anew := asker{"a new connection each", func(ctx context.Context, n int) error { return hello(ctx, once(f.Client), f.at[n%len(f.at)]) }}
+	on := asker{"one connection", func(ctx context.Context, n int) error { return hello(ctx, old[0], f.at[0]) }}
+
+	before := resent(t, f.Client)
+	asked := during(t, func() { flood(t, f.Cluster, f.at, foes, flagSYN) }, []asker{anew, on})
+	got := f.totals()
+	t.Logf("%d SYN: %v requests answered, %d segments sent again; %v", foes, asked, resent(t, f.Client)-before, got)
+	if got["forwarded"] < foes-foes/64 {
+		t.Errorf("%d packets were forwarded; the flood did not arrive", got["forwarded"])
+	}
+
+	const places = 2*entries + halfOpen
+	before = resent(t, f.Client)
+	asked = during(t, func() { flood(t, f.Cluster, f.at, places+places/8, flagSYN, flagACK) }, []asker{on})
+	known := f.connections()
+	t.Logf("as many connections as there is room for: %v requests answered, %d segments sent again; %d known; %v",
+		asked, resent(t, f.Client)-before, known, f.totals())
+	if known < places-places/20 {
+		t.Errorf("%d connections are known; the table, with room for %d, is not full", known, places)
+	}
+	for i, o := range old {
+		if err := hello(t.Context(), o, f.at[i%len(f.at)]); err != nil {
+			t.Errorf("connection %d from before the flood: %v", i, err)
+		}
 	}
 }
 
