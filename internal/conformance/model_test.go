@@ -36,7 +36,7 @@ func strange(s Scenario, st Step) string {
 	switch {
 	case st.Command != "":
 		return strangeCommand(s.Place, st.Command)
-	case st.Sysctl != "":
+	case st.Sysctl != "" && !slices.Contains(known, setting(st.Sysctl)):
 		return "settings of net.ipv4.vs"
 	case st.Link != "":
 		return "the sizes of packets"
@@ -47,6 +47,14 @@ func strange(s Scenario, st Step) string {
 		}
 	}
 	return ""
+}
+
+// known are the settings the model knows.
+var known = []lvs.Sysctl{lvs.ConnReuseMode, lvs.ExpireNodestConn, lvs.ExpireQuiescentTemplate, lvs.SloppyTCP}
+
+// setting is the one of a name that was read.
+func setting(name string) lvs.Sysctl {
+	return lvs.Sysctl(slices.IndexFunc(lvs.AllSysctls(), func(s lvs.Sysctl) bool { return s.Info().Name == name }))
 }
 
 func strangeCommand(p Place, line string) string {
@@ -84,11 +92,11 @@ func strangePacket(p Place, pkt Packet) string {
 		return "tunnels"
 	case pkt.Fragment:
 		return "fragments"
-	case pkt.TTL < 3:
-		return "hop counts"
+	case pkt.TTL < 2 && pkt.At == "client" && !p.serves(pkt.Dst.Addr()):
+		return "hop counts of what is routed"
 	case pkt.BadSum || pkt.Cut != 0:
 		return "broken packets"
-	case pkt.Data > 1300:
+	case pkt.Data > 1400:
 		return "the sizes of packets"
 	case pkt.At != "client" && !strings.HasPrefix(p.Name(pkt.Src.Addr()), "rs"):
 		return "answers that are not rewritten"
@@ -129,6 +137,8 @@ func (p *prophet) step(st Step) (lines []string, err error) {
 	switch {
 	case st.Command != "":
 		return nil, p.command(strings.Fields(st.Command))
+	case st.Sysctl != "":
+		return nil, p.tune(func(t *lvs.Tuning) { t.Sysctls[setting(st.Sysctl)] = st.Value })
 	case st.Mark != nil:
 		p.rules = append(p.rules, *st.Mark)
 		return nil, p.tune(func(t *lvs.Tuning) { t.Rules = slices.Clone(p.rules) })
@@ -175,7 +185,7 @@ func (p *prophet) command(words []string) error {
 
 // packet is who gets what comes of a packet: "rs1", "client".
 func (p *prophet) packet(pkt Packet) string {
-	fate, to := p.m.Carry(p.now, memory.Packet{Protocol: lvs.Protocol(pkt.Protocol), From: pkt.Src, To: pkt.Dst,
+	fate, to := p.m.Carry(p.now, memory.Packet{Protocol: lvs.Protocol(pkt.Protocol), From: pkt.Src, To: pkt.Dst, Last: pkt.TTL == 1,
 		Chunks: pkt.Chunks, FIN: pkt.Flags&1 != 0, SYN: pkt.Flags&2 != 0, RST: pkt.Flags&4 != 0, ACK: pkt.Flags&16 != 0})
 	switch fate {
 	case memory.Sent:
@@ -183,7 +193,7 @@ func (p *prophet) packet(pkt Packet) string {
 	case memory.Replied:
 		return "client"
 	case memory.Answered:
-		return "client is refused"
+		return pkt.At + " is refused"
 	case memory.Passed:
 		return p.passed(pkt)
 	}

@@ -17,9 +17,10 @@
  * key leaves open (two services, one port, one client port) the destination
  * decides.
  *
- * Half-open TCP connections live in a table of their own, where the oldest
- * gives way when a bucket is full: a SYN flood evicts half-open connections
- * and nothing else. An entry moves to the main table when it is established.
+ * Half-open connections of TCP and SCTP live in a table of their own, where the
+ * oldest gives way when a bucket is full: a flood of SYN or INIT evicts
+ * half-open connections and nothing else. An entry moves to the main table when
+ * it is established.
  *
  * Two CPUs may meet in a bucket. Every change is one compare-and-swap of the
  * entry's control word, so each change of state is seen by exactly one CPU and
@@ -437,7 +438,7 @@ static __always_inline bool find(const struct flow *f, bool v6, struct conn *c)
 		for (int n = 2; n < 2 + MORE_BUCKETS; n++)
 			if (find_in(f, v6, n, c))
 				return true;
-	if (f->protocol != IPPROTO_TCP)
+	if (f->protocol == IPPROTO_UDP)
 		return false;
 	c->where = IN_HALF;
 	return find_in(f, v6, 0, c) || find_in(f, v6, 1, c);

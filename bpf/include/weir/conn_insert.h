@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "conn.h"
+#include "sctp_state.h"
 
 /* Publishes an entry in a slot this CPU has claimed. */
 static __always_inline void fill(__u64 *e, const struct flow *f, bool v6, __u64 word)
@@ -76,6 +76,15 @@ static __always_inline bool insert_main(const struct flow *f, bool v6, __u64 wor
 	return false;
 }
 
+/* How long an entry will be there yet, for comparing: SCTP's first state lasts
+ * 4 s, the others and TCP's about 60, and is no older for that. */
+static __always_inline __s32 half_left(__u64 w, __u32 now)
+{
+	__u32 left = (__u32)(w >> CTL_EXPIRES_SHIFT) - now;
+
+	return w & CTL_SCTP && ctl_state(w) == S_I1 ? left + SECONDS(56) : left;
+}
+
 /* The oldest half-open entry of a bucket: the one that ends first. An
  * established one waits here only when the main table was full; it stays. */
 static __always_inline __u64 *oldest_in(__u64 *b, bool v6, __u32 now, __s32 *left)
@@ -87,9 +96,9 @@ static __always_inline __u64 *oldest_in(__u64 *b, bool v6, __u32 now, __s32 *lef
 	for (int i = 0; i < CONN_WAYS; i++) {
 		__u64 *e = b + i * STRIDE(v6);
 		__u64 w = READ_ONCE(e[STRIDE(v6) - 1]);
-		__s32 l = (__u32)(w >> CTL_EXPIRES_SHIFT) - now;
+		__s32 l = half_left(w, now);
 
-		if (ctl_dest(w) == CTL_BUSY_DEST || ctl_state(w) == STATE_ESTABLISHED || l >= *left)
+		if (ctl_dest(w) == CTL_BUSY_DEST || ctl_established(w) || l >= *left)
 			continue;
 		*left = l;
 		oldest = e;
@@ -126,7 +135,7 @@ static __always_inline bool insert(const struct flow *f, bool v6, __u64 word)
 {
 	__u32 state = ctl_state(word);
 
-	if (word & CTL_SCTP || state == STATE_UDP || state == STATE_ESTABLISHED)
+	if (word & CTL_SCTP ? state >= SCTP_ESTABLISHED : state == STATE_UDP || state == STATE_ESTABLISHED)
 		return insert_main(f, v6, word);
 	return insert_half(f, v6, word);
 }

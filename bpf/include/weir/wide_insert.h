@@ -72,29 +72,51 @@ static __always_inline bool wide_free_in(struct place *p, __u32 nth)
 	return false;
 }
 
-static __always_inline bool wide_evict_in(struct place *p, __u32 nth)
+/* A template that led to nobody and holds nothing goes before any connection,
+ * however long its own time is. */
+#define GOES_FIRST (1 << 30)
+
+/* Takes the place of the one in two buckets that ends first. */
+static __always_inline bool wide_evict(struct place *p, __u32 first)
 {
-	struct wide_bucket *b = wide_bucket_at(p->hash, nth, &p->index);
 	__s32 left = 0x7fffffff;
 	struct wide *oldest = NULL;
+	__u32 index, where = 0;
 	__u64 word = 0;
 
-	p->index *= CONN_WAYS;
-	if (!b)
-		return false;
-	for (int i = 0; i < CONN_WAYS; i++) {
-		struct wide *e = &b->conn[i];
-		__u64 old = READ_ONCE(e->ctl);
-		__s32 l = (__u32)(old >> CTL_EXPIRES_SHIFT) - p->now;
+	for (__u32 n = 0; n < 2 * CONN_WAYS; n++) {
+		struct wide_bucket *b = wide_bucket_at(p->hash, first + n / CONN_WAYS, &index);
+		struct wide *e;
+		__u64 old;
+		__s32 l;
 
+		if (!b)
+			return false;
+		e = &b->conn[n % CONN_WAYS];
+		old = READ_ONCE(e->ctl);
+		l = (__u32)(old >> CTL_EXPIRES_SHIFT) - p->now;
+		if (old & CTL_TEMPLATE)
+			l -= GOES_FIRST;
 		if (!gives_way(e, old) || l >= left)
 			continue;
 		left = l;
 		oldest = e;
 		word = old;
-		p->index = p->index / CONN_WAYS * CONN_WAYS + i;
+		where = index * CONN_WAYS + n % CONN_WAYS;
 	}
+	p->index = where;
 	return oldest && wide_take(oldest, word, p->now);
+}
+
+static __always_inline int wide_displaced(struct place *p)
+{
+	__u32 zero = 0;
+	struct use *u = bpf_map_lookup_elem(&uses, &zero);
+
+	p->flags = CTL_DISPLACED;
+	if (u)
+		__sync_fetch_and_add(&u->displaced_wide, 1);
+	return 1;
 }
 
 /* Finds and claims a place: 1, or 0 for no room. */
@@ -106,20 +128,17 @@ __noinline int wide_claim(struct place *p, bool weak)
 	if (wide_free_in(p, 0) || wide_free_in(p, 1))
 		return 1;
 	/* Whoever would give way itself takes the place of another such. */
-	if (weak && (wide_evict_in(p, 0) || wide_evict_in(p, 1)))
+	if (weak && wide_evict(p, 0))
 		return 1;
-	for (int n = 2; n < 2 + MORE_BUCKETS; n++) {
-		if (wide_free_in(p, n)) {
-			__u32 zero = 0;
-			struct use *u = bpf_map_lookup_elem(&uses, &zero);
-
-			p->flags = CTL_DISPLACED;
-			if (u)
-				__sync_fetch_and_add(&u->displaced_wide, 1);
-			return 1;
-		}
-	}
-	return wide_evict_in(p, 0) || wide_evict_in(p, 1);
+	for (int n = 2; n < 2 + MORE_BUCKETS; n++)
+		if (wide_free_in(p, n))
+			return wide_displaced(p);
+	if (!weak && wide_evict(p, 0))
+		return 1;
+	for (int n = 2; n < 2 + MORE_BUCKETS; n += 2)
+		if (wide_evict(p, n))
+			return wide_displaced(p);
+	return 0;
 }
 
 static __always_inline void client_of(struct addr *a, const struct flow *f)

@@ -13,51 +13,93 @@ import (
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
-// TestFlood: a SYN flood from tens of thousands of sources, many times what
-// the tables hold, takes nothing from anybody who is established, and one who
-// opens a connection meanwhile gets it.
+// TestFlood: a flood of SYN, or of SCTP's INIT, from tens of thousands of
+// sources, many times what the tables hold, takes nothing from anybody who is
+// established, and one who opens a connection meanwhile gets it.
 func TestFlood(t *testing.T) {
-	persistent := tcpService(lvs.RR, lvs.Masquerade, 3)
+	plain, others, sctp := tcpService(lvs.RR, lvs.Masquerade, 3), tcpService(lvs.RR, lvs.Masquerade, 6), tcpService(lvs.RR, lvs.DirectRoute, 3)
+	persistent := plain
 	persistent.Persistence = lvs.Persistence{Timeout: 300, Mask: lvs.MaskOf(lvs.IPv4, 32)}
-	for name, svc := range map[string]lvs.Service{"plain": tcpService(lvs.RR, lvs.Masquerade, 3), "persistent": persistent} {
-		t.Run(name, func(t *testing.T) {
+	others.Destinations = others.Destinations[3:]
+	sctp.Key.Protocol = lvs.SCTP
+	tcp := opening{func(from netip.AddrPort) []byte { return segment(from, vip, "S") }, func(from netip.AddrPort) []byte { return segment(from, vip, "A") }}
+	cookie := opening{func(from netip.AddrPort) []byte { return sctpInit(from, vip, 16) }, func(from netip.AddrPort) []byte { return sctpChunk(from, vip, 10, 4) }}
+	for _, x := range []struct {
+		name         string
+		services     []lvs.Service // the first is the friends'
+		foe, friends opening
+	}{
+		{"plain", []lvs.Service{plain}, tcp, tcp},
+		{"persistent", []lvs.Service{persistent}, tcp, tcp},
+		{"SCTP", []lvs.Service{sctp}, cookie, cookie},
+		{"SCTP among SYN", []lvs.Service{sctp, others}, tcp, cookie},
+	} {
+		t.Run(x.name, func(t *testing.T) {
 			r := newRig(t)
-			r.reach(1500, false, svc)
-			r.put(svc)
-			friend := func(n int) netip.AddrPort {
-				return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(n >> 8), byte(n)}), 5000)
+			r.reach(1500, false, x.services...)
+			for _, s := range x.services {
+				r.put(s)
 			}
-			const friends = 200
-			at := make([]netip.AddrPort, friends)
-			open := func(n int) {
-				at[n] = r.look(r.ingress(segment(friend(n), vip, "S")).out).to
-				if f := r.ingress(segment(friend(n), vip, "A")); f.verdict != "forwarded" || r.look(f.out).to != at[n] {
-					t.Fatalf("friend %d: %q", n, f.verdict)
-				}
-			}
-			out := make([]byte, 4096)
-			foe, frame := netip.AddrFrom4([4]byte{172, 16, 0, 0}), segment(netip.MustParseAddrPort("172.16.0.0:1"), vip, "S")
-			for n := range 40_000 {
-				if n%200 == 0 {
-					open(n / 200)
-				}
-				// Only the source changes; in tc nobody looks at the checksum.
-				src := foe.As4()
-				binary.BigEndian.PutUint32(frame[26:], binary.BigEndian.Uint32(src[:])+uint32(n))
-				r.plane.engine.program(progIngress).Run(&ebpf.RunOptions{Data: frame, DataOut: out})
-			}
-			for n := range friends {
-				f := r.ingress(segment(friend(n), vip, "A"))
-				if f.verdict != "forwarded" || r.look(f.out).to != at[n] {
-					t.Errorf("friend %d: %q", n, f.verdict)
-				}
-				again := netip.AddrPortFrom(friend(n).Addr(), 5001)
-				if f := r.ingress(segment(again, vip, "S")); svc.Persistence.Timeout != 0 && r.look(f.out).to != at[n] {
-					t.Errorf("friend %d comes again and is sent elsewhere", n)
-				}
-			}
+			x.friends.stand(r, x.foe, x.services[0].Persistence.Timeout != 0)
 			r.agree()
 		})
+	}
+}
+
+// An opening is what opens a connection, and what establishes it.
+type opening struct {
+	first  func(from netip.AddrPort) []byte
+	second func(from netip.AddrPort) []byte
+}
+
+// stand has friends open connections in the midst of a flood. All stay, and a
+// service that remembers clients leads them there again. Its connections are
+// established at once: templates that are held give no way, and a half-open
+// connection between nothing but those is the next to go.
+func (o opening) stand(r *rig, foe opening, remembers bool) {
+	friend := func(n int, port uint16) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(n >> 8), byte(n)}), port)
+	}
+	where := func(packet []byte) string {
+		f := r.ingress(packet)
+		if f.verdict != "forwarded" {
+			return f.verdict
+		}
+		s := r.look(f.out)
+		return s.to.Addr().String() + " " + s.dmac.String()
+	}
+	foes, out, frame := 0, make([]byte, 4096), foe.first(netip.MustParseAddrPort("172.16.0.0:1"))
+	flood := func(n int) {
+		for range n {
+			// Only the source changes; in tc nobody looks at the checksum.
+			binary.BigEndian.PutUint32(frame[26:], 172<<24|16<<16|uint32(foes))
+			r.plane.engine.program(progIngress).Run(&ebpf.RunOptions{Data: frame, DataOut: out})
+			foes++
+		}
+	}
+	at := make([]string, 60)
+	for n := range at {
+		flood(400)
+		time.Sleep(2 * tick) // the table knows by its clock who is older
+		at[n] = where(o.first(friend(n, 5000)))
+		for try := 0; at[n] == "table-full" && try < 5; try++ {
+			flood(400) // a second later; templates may be in the way
+			at[n] = where(o.first(friend(n, 5000)))
+		}
+		if !remembers {
+			flood(50)
+		}
+		if now := where(o.second(friend(n, 5000))); now != at[n] {
+			r.Fatalf("friend %d: %s, then %s", n, at[n], now)
+		}
+	}
+	for n := range at {
+		if now := where(o.second(friend(n, 5000))); now != at[n] {
+			r.Errorf("friend %d: %s, in the end %s", n, at[n], now)
+		}
+		if remembers && where(o.first(friend(n, 5001))) != at[n] {
+			r.Errorf("friend %d comes again and is sent elsewhere", n)
+		}
 	}
 }
 

@@ -14,8 +14,10 @@ import (
 )
 
 // sctpInit is an SCTP packet with one INIT chunk of n bytes more than its head.
-func sctpInit(from, to netip.AddrPort, n int) []byte {
-	body := append([]byte{1, 0, byte((4 + n) >> 8), byte(4 + n)}, bytes.Repeat([]byte("weir"), n/4+1)[:n]...)
+func sctpInit(from, to netip.AddrPort, n int) []byte { return sctpChunk(from, to, 1, n) }
+
+func sctpChunk(from, to netip.AddrPort, kind byte, n int) []byte {
+	body := append([]byte{kind, 0, byte((4 + n) >> 8), byte(4 + n)}, bytes.Repeat([]byte("weir"), n/4+1)[:n]...)
 	head := make([]byte, 12)
 	binary.BigEndian.PutUint16(head, from.Port())
 	binary.BigEndian.PutUint16(head[2:], to.Port())

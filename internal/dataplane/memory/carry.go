@@ -14,30 +14,53 @@ type Packet struct {
 	From, To           netip.AddrPort
 	SYN, FIN, RST, ACK bool
 	Chunks             []uint8 // of SCTP, by their types
+	Last               bool    // its hops end here: a router answers it
 }
 
-// opens tells whether a packet may open a connection.
-func (p Packet) opens() bool {
+// first tells whether a packet is the first of a connection by its own word.
+func (p Packet) first() bool {
 	switch p.Protocol {
 	case lvs.TCP:
-		return p.SYN && !p.RST
+		return p.SYN
 	case lvs.SCTP:
 		e, ok := sctpEvent(p)
 		return ok && e == initiate
 	}
+	return false
+}
+
+func (m *Model) set(s lvs.Sysctl) int { return m.tuning.Sysctls[s] }
+
+// opens tells whether a packet may open a connection.
+func (m *Model) opens(p Packet) bool {
+	switch p.Protocol {
+	case lvs.TCP:
+		return !p.RST && (p.SYN || m.set(lvs.SloppyTCP) != 0)
+	case lvs.SCTP:
+		return p.first()
+	}
 	return true
 }
 
-// begins tells whether a connection's client begins anew with a packet, so that
-// one that is over in this state gives way.
-func (p Packet) begins(over lvs.ConnState) bool {
-	switch p.Protocol {
-	case lvs.TCP:
-		return p.SYN && (over == lvs.StateTimeWait || over == lvs.StateClose)
-	case lvs.SCTP:
-		return p.opens() && over == sctpClosed
+// over tells whether a connection gives way to a packet with which its client
+// begins anew.
+func (m *Model) over(c *conn, p Packet) bool {
+	if !p.first() {
+		return false
 	}
-	return false
+	if d, there := m.destination(c.place); there && d.Weight == 0 && m.set(lvs.ExpireNodestConn) != 0 {
+		return true
+	}
+	mode := m.set(lvs.ConnReuseMode)
+	switch {
+	case mode == 0 || c.parent != nil:
+		return false
+	case p.Protocol == lvs.SCTP:
+		return c.state == sctpClosed
+	case c.state == lvs.StateFinWait:
+		return mode&2 != 0 && c.silent
+	}
+	return c.state == lvs.StateTimeWait || c.state == lvs.StateClose
 }
 
 // A Fate is what becomes of a packet.
@@ -48,7 +71,7 @@ const (
 	Passed   Fate = iota // to the director's own stack
 	Sent                 // to a real server
 	Replied              // to the client
-	Answered             // with port unreachable: nobody takes it
+	Answered             // with an ICMP error to who sent it: nobody takes it, or its hops are over
 	Dropped              // without a word
 )
 
@@ -57,12 +80,23 @@ const (
 func (m *Model) Carry(now time.Duration, p Packet) (Fate, netip.Addr) {
 	m.forget(now)
 	if c := m.answered(p); c != nil {
+		if p.Last {
+			return Answered, netip.Addr{} // by ordinary forwarding, before it is an answer
+		}
 		c.silent = false
 		m.move(c, p, true, now)
 		return Replied, netip.Addr{}
 	}
+	fate, to := m.request(now, p)
+	if fate == Sent && p.Last {
+		return Answered, netip.Addr{} // it counts all the same
+	}
+	return fate, to
+}
+
+func (m *Model) request(now time.Duration, p Packet) (Fate, netip.Addr) {
 	c := m.find(p)
-	if c != nil && c.parent == nil && p.begins(c.state) {
+	if c != nil && m.over(c, p) {
 		// While the new one is scheduled the old one still counts.
 		fate, to := m.open(p, now)
 		m.remove(c)
@@ -134,7 +168,7 @@ func (m *Model) mark(p Packet) uint32 {
 // open is the road of a packet of no connection.
 func (m *Model) open(p Packet, now time.Duration) (Fate, netip.Addr) {
 	s, ok := m.service(p)
-	if !ok || !p.opens() || p.From.Port() == 20 {
+	if !ok || !m.opens(p) || p.From.Port() == 20 {
 		return Passed, netip.Addr{}
 	}
 	d, parent, ok := m.choose(s, p, now)
@@ -177,7 +211,7 @@ func (m *Model) choose(s lvs.Service, p Packet, now time.Duration) (lvs.Destinat
 		if t.protocol != want.protocol || t.client != want.client || t.virtual != want.virtual || t.mark != want.mark {
 			continue
 		}
-		if d, there := m.destination(t.place); there {
+		if d, there := m.destination(t.place); there && (d.Weight > 0 || m.set(lvs.ExpireQuiescentTemplate) == 0) {
 			t.ends = now + t.timeout
 			return d, t, true
 		}

@@ -16,8 +16,9 @@ import (
 //
 // It knows TCP, UDP and SCTP, every method, every scheduler but those that
 // draw lots or remember (twos, lblc, lblcr), weights, thresholds, persistence
-// and marks. It does not know settings, ICMP, fragments, FTP, SIP and what
-// becomes of a packet's bytes. The time is told to it.
+// marks, and the settings that say what opens a connection and what ends one. It
+// does not know the other settings, ICMP, fragments, FTP, SIP and what becomes
+// of a packet's bytes. The time is told to it.
 type Model struct {
 	*Plane
 	known     map[lvs.ServiceKey]*sched.Model
@@ -126,7 +127,8 @@ func (m *Model) load(at place) (l sched.Load) {
 // forget takes away what is over at a time.
 func (m *Model) forget(now time.Duration) {
 	m.conns = slices.DeleteFunc(m.conns, func(c *conn) bool {
-		if c.ends > now {
+		_, there := m.destination(c.place)
+		if c.ends > now && (there || m.set(lvs.ExpireNodestConn) == 0) {
 			return false
 		}
 		m.release(c)
