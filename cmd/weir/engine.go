@@ -28,7 +28,7 @@ func opener(socket string) func(config.Engine, *slog.Logger) (plane, error) {
 
 // openEngine loads the packet engine, or takes over the one that runs.
 func openEngine(e config.Engine, log *slog.Logger) (plane, error) {
-	p, err := ebpf.Open(ebpf.Options{Mode: ebpf.Mode(e.Mode), Connections: e.Connections, HalfOpen: e.HalfOpen, Wide: e.Wide}, log)
+	p, err := ebpf.Open(ebpf.Options{Mode: ebpf.Mode(e.Mode), Connections: e.Connections, Connections6: e.Connections6, HalfOpen: e.HalfOpen, Wide: e.Wide}, log)
 	if err != nil {
 		return nil, privileged(err)
 	}

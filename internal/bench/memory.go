@@ -19,14 +19,14 @@ func Memory(ctx context.Context, connections int, log *slog.Logger) (s Series, e
 	s = Series{Name: "memory", Title: "Memory of a connection", Unit: "bytes", Axis: "",
 		Method: fmt.Sprintf("The kernel's account (memlock) of the engine's maps, divided by the %s connections the table was made for, which were all there when it was read. "+
 			"“Its tables” are those that grow with the number of connections and are not of the other address family; “all that grows” has the other family's, too, and those for half-open connections; “all maps” is everything the engine holds, "+
-			"with room for as many connections of the other family and for 16,384 services and 131,072 destinations. The wide table is the one for persistent services.", grouped(int64(connections)))}
+			"with room for as many connections of the other family and for 16,384 services and 131,072 destinations. The wide table is the one for persistent services. “No room for others” is `connections_ipv6: 1024` and `wide: 1024` in weir.yaml.", grouped(int64(connections)))}
 	err = pinned(func(*lab.Host) error {
 		small, err := footprint(ctx, dataplane.Options{Connections: 1024, Wide: 1024}, log, nil)
 		if err != nil {
 			return err
 		}
 		for _, k := range kinds() {
-			full, err := footprint(ctx, dataplane.Options{Connections: connections, Wide: k.wide * connections}, log, func(st *stage) error {
+			full, err := footprint(ctx, dataplane.Options{Connections: connections, Connections6: k.spare, Wide: k.spare + k.wide*connections}, log, func(st *stage) error {
 				return st.filled(ctx, k.row, uint32(connections))
 			})
 			if err != nil {
@@ -72,9 +72,10 @@ func MemoryGrowth(ctx context.Context, sizes []int, log *slog.Logger) (s Series,
 
 // A kind is a kind of connection, and the tables it has no part in.
 type kind struct {
-	row  row
-	wide int // how many of the wide table's for each connection
-	skip func(name string) bool
+	row   row
+	spare int // places in the tables it has no part in; 0: as many as without a word
+	wide  int // how many of the wide table's for each connection
+	skip  func(name string) bool
 }
 
 func kinds() []kind {
@@ -82,10 +83,11 @@ func kinds() []kind {
 		return func(name string) bool { return strings.HasSuffix(name, suffix) || name == "wides" }
 	}
 	return []kind{
-		{established("IPv4, gate", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false)), 0, other("6")},
-		{established("IPv4, masq, both directions", service(lvs.TCP, lvs.WLC, lvs.Masquerade, 3, false)), 0, other("6")},
-		{established("IPv6, gate", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, true)), 0, other("4")},
-		{established("IPv4, gate, persistent", persistent(service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false))), 1,
+		{established("IPv4, gate", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false)), 0, 0, other("6")},
+		{established("IPv4, masq, both directions", service(lvs.TCP, lvs.WLC, lvs.Masquerade, 3, false)), 0, 0, other("6")},
+		{established("IPv4, masq, and no room for others", service(lvs.TCP, lvs.WLC, lvs.Masquerade, 3, false)), 1024, 0, other("6")},
+		{established("IPv6, gate", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, true)), 0, 0, other("4")},
+		{established("IPv4, gate, persistent", persistent(service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false))), 0, 1,
 			func(name string) bool { return name != "wides" }},
 	}
 }

@@ -51,14 +51,15 @@ const (
 
 // An Engine configures what forwards packets.
 type Engine struct {
-	Dataplane   Dataplane
-	Mode        Mode
-	Interfaces  []string // names; empty: every Ethernet-like interface that is up
-	Connections int      // entries of the connection table, for each address family
-	HalfOpen    int      // entries of the half-open table, for each address family
-	Wide        int      // entries of the wide table, for both families together
-	Timeouts    lvs.Timeouts
-	Sysctls     lvs.Sysctls
+	Dataplane    Dataplane
+	Mode         Mode
+	Interfaces   []string // names; empty: every Ethernet-like interface that is up
+	Connections  int      // entries of the connection table of IPv4
+	Connections6 int      // entries of that of IPv6; 0: as many
+	HalfOpen     int      // entries of the half-open table, for each address family
+	Wide         int      // entries of the wide table, for both families together
+	Timeouts     lvs.Timeouts
+	Sysctls      lvs.Sysctls
 }
 
 // A Service is a virtual service as it was asked for.

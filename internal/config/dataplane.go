@@ -37,6 +37,7 @@ var onlyEBPF = []struct {
 	{engineKeys, "mode", "the kernel's IPVS has one place, behind the filter's INPUT rules", func(c Config) bool { return c.Engine.Mode != ModeAuto }},
 	{engineKeys, "interfaces", "the kernel's IPVS takes packets from all interfaces; narrow that with nftables", func(c Config) bool { return len(c.Engine.Interfaces) > 0 }},
 	{engineKeys, "connections", "the kernel's table grows as it must; its buckets are the parameter conn_tab_bits of the module ip_vs", func(c Config) bool { return c.Engine.Connections != Default().Engine.Connections }},
+	{engineKeys, "connections_ipv6", "the kernel's IPVS has one table for all connections", func(c Config) bool { return c.Engine.Connections6 != 0 }},
 	{engineKeys, "half_open", "the kernel's IPVS has one table for all connections; drop_entry under vs makes it forget half-open ones", func(c Config) bool { return c.Engine.HalfOpen != Default().Engine.HalfOpen }},
 	{engineKeys, "wide", "the kernel's IPVS has one table for all connections", func(c Config) bool { return c.Engine.Wide != Default().Engine.Wide }},
 }

@@ -17,9 +17,9 @@ func TestUnfit(t *testing.T) {
 		t.Errorf("what is as by default is refused: %v", ps)
 	}
 	c.Marks = []lvs.Rule{{Mark: 1}}
-	c.Engine.Mode, c.Engine.Interfaces, c.Engine.Connections, c.Engine.HalfOpen, c.Engine.Wide = config.ModeXDP, []string{"eth0"}, 2048, 2048, 2048
+	c.Engine.Mode, c.Engine.Interfaces, c.Engine.Connections, c.Engine.Connections6, c.Engine.HalfOpen, c.Engine.Wide = config.ModeXDP, []string{"eth0"}, 2048, 2048, 2048, 2048
 	ps := config.Unfit(c)
-	for _, key := range []string{"marks", "mode", "interfaces", "connections", "half_open", "wide"} {
+	for _, key := range []string{"marks", "mode", "interfaces", "connections", "connections_ipv6", "half_open", "wide"} {
 		if !strings.Contains(ps.Error(), key+": not with dataplane: ipvs") {
 			t.Errorf("%s is taken", key)
 		}

@@ -65,7 +65,8 @@ var timeoutKeys = &object{name: "timeouts", help: "How long a connection is reme
 var engineKeys = &object{name: "engine", help: "The packet engine.", keys: []key{
 	{name: "mode", form: formWord, def: "auto", words: []string{"auto", "xdp", "tc"}, help: "where packets are taken: auto uses XDP where the driver runs it natively, else tc"},
 	{name: "interfaces", form: formTexts, help: "interfaces packets are taken from; none: every Ethernet-like interface that is up"},
-	{name: "connections", form: formNumber, def: "1000000", min: MinConnections, max: MaxConnections, help: "entries of the connection table, for each address family"},
+	{name: "connections", form: formNumber, def: "1000000", min: MinConnections, max: MaxConnections, help: "entries of the connection table of IPv4, and of that of IPv6 if nothing else is said"},
+	{name: "connections_ipv6", form: formNumber, min: MinConnections, max: MaxConnections, help: "entries of the connection table of IPv6; none: as many as connections"},
 	{name: "wide", form: formNumber, def: "262144", min: MinConnections, max: MaxConnections, help: "entries of the wide table, for both address families together: templates, and the connections of persistent, firewall-mark and every-port services"},
 	{name: "half_open", form: formNumber, def: "262144", min: MinConnections, max: MaxConnections, help: "entries of the half-open table, for each address family"},
 	{name: "timeouts", form: formObject, of: timeoutKeys, help: timeoutKeys.help},

@@ -29,7 +29,7 @@ var samples = map[string]struct {
 	"proc_files.connections": {false, object{"directory": "/run/x"}},
 	"engine.mode":            {"tc", nil}, "engine.interfaces": {[]string{"eth0"}, nil},
 	"dataplane": {"ipvs", object{"marks": []object{}}}, "drift": {"correct", nil},
-	"engine.connections": {2048, nil}, "engine.half_open": {2048, nil}, "engine.wide": {2048, nil},
+	"engine.connections": {2048, nil}, "engine.connections_ipv6": {2048, nil}, "engine.half_open": {2048, nil}, "engine.wide": {2048, nil},
 	"engine.vs.am_droprate":               {2, nil},
 	"engine.vs.amemthresh":                {2, nil},
 	"engine.vs.cache_bypass":              {1, nil},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -46,7 +47,7 @@ func (v *validator) engine(e *Engine) {
 			v.Errorf(at, "engine: %s", why)
 		}
 	}
-	for _, n := range []int{e.Connections, e.HalfOpen, e.Wide} {
+	for _, n := range []int{e.Connections, cmp.Or(e.Connections6, MinConnections), e.HalfOpen, e.Wide} {
 		if n < MinConnections || n > MaxConnections {
 			v.Errorf(at, "engine: a table of %d entries; from %d to %d are possible", n, MinConnections, MaxConnections)
 		}

@@ -122,6 +122,7 @@ func engineNode(e Engine) *mapping {
 	}
 	m.texts("interfaces", e.Interfaces)
 	m.number("connections", e.Connections, def.Connections)
+	m.number("connections_ipv6", e.Connections6, def.Connections6)
 	m.number("wide", e.Wide, def.Wide)
 	m.number("half_open", e.HalfOpen, def.HalfOpen)
 	t := &mapping{}

@@ -85,6 +85,7 @@ func (r *reader) engine(f fields, e *Engine) {
 		e.Interfaces = append(e.Interfaces, n.Value)
 	}
 	readNumber(f, "connections", &e.Connections)
+	readNumber(f, "connections_ipv6", &e.Connections6)
 	readNumber(f, "half_open", &e.HalfOpen)
 	readNumber(f, "wide", &e.Wide)
 	if v, ok := f.child("vs"); ok {

@@ -85,5 +85,5 @@ type Totals struct {
 type ConnectionUse struct {
 	Size int `json:"size"` // entries there is room for, both families together
 	Used int `json:"used"`
-	Half int `json:"half_open"` // of which half-open TCP
+	Half int `json:"half_open"` // of which half-open, of TCP and SCTP
 }

@@ -40,7 +40,7 @@ var (
 	verdicts  = name("verdict_packets_total", "Packets by what became of them; docs/packet.md tells each.", "verdict", "fate")
 	tableSize = name("connection_table_entries", "Entries the connection tables have room for.")
 	tableUsed = name("connection_table_used_entries", "Entries in use; when they reach the room new connections are refused.")
-	tableHalf = name("connection_table_half_open_entries", "Half-open TCP connections; a rise may be a SYN flood.")
+	tableHalf = name("connection_table_half_open_entries", "Half-open connections of TCP and SCTP; a rise may be a flood of SYN or INIT.")
 )
 
 // countDescs are the counters services and destinations have alike.

@@ -31,7 +31,8 @@
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
 /* Set by Go at load; dead branches vanish in the verifier. */
-const volatile __u32 conn_buckets = 1; /* of each connection table */
+const volatile __u32 conn4_buckets = 1; /* of the connection tables */
+const volatile __u32 conn6_buckets = 1;
 const volatile __u32 half_buckets = 1; /* of each half-open table */
 const volatile __u32 wide_buckets = 1; /* of the wide table */
 const volatile __u64 hash_seed = 0;

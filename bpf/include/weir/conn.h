@@ -99,7 +99,7 @@ struct conn {
 	__u8 way;
 	__u8 where;
 	bool v6;
-	__u8 pad;
+	bool once; /* of a one-packet service: it is not remembered */
 };
 
 /* What is worked out about a packet. The stack of a program is 512 bytes, all
@@ -357,9 +357,14 @@ static __always_inline __u64 *bucket_number(bool v6, bool half, __u32 i)
 	return half ? bpf_map_lookup_elem(&half4, &i) : bpf_map_lookup_elem(&conns4, &i);
 }
 
+static __always_inline __u32 buckets_of(bool v6, bool half)
+{
+	return half ? half_buckets : v6 ? conn6_buckets : conn4_buckets;
+}
+
 static __always_inline __u64 *bucket_at(bool v6, bool half, __u64 hash, __u32 nth)
 {
-	return bucket_number(v6, half, bucket_index(hash, nth, half ? half_buckets : conn_buckets));
+	return bucket_number(v6, half, bucket_index(hash, nth, buckets_of(v6, half)));
 }
 
 #define STRIDE(v6) ((v6) ? 4 : 2) /* 64-bit words of an entry; the last is the control word */
@@ -402,7 +407,7 @@ static __always_inline bool find_in(const struct flow *f, bool v6, __u32 nth, st
 {
 	__u64 mask = !f->out ? ~0ull : v6 ? 0xffffull : 0xffffffffffffull, *b;
 
-	c->bucket = bucket_index(f->hash, nth, c->where == IN_HALF ? half_buckets : conn_buckets);
+	c->bucket = bucket_index(f->hash, nth, buckets_of(v6, c->where == IN_HALF));
 	b = bucket_number(v6, c->where == IN_HALF, c->bucket);
 	if (!b)
 		return false;

@@ -4,6 +4,7 @@
  * itself. */
 #pragma once
 
+#include "choice.h"
 #include "conn_step.h"
 #include "frag.h"
 #include "ftp.h"
@@ -132,7 +133,7 @@ static __always_inline int open_conn(const struct packet *p, struct flow *f, str
 	__u32 service = joins(p) ? 0 : service_of(p), id;
 	struct service *s;
 	struct dest *d;
-	bool once;
+	__u32 left;
 
 	/* AH and ESP are never scheduled. */
 	s = service ? bpf_map_lookup_elem(&services, &service) : NULL;
@@ -143,12 +144,14 @@ static __always_inline int open_conn(const struct packet *p, struct flow *f, str
 	trace(STEP_SERVICE, service, s->set);
 	if (!quoted && !opening(p))
 		return V_NOT_OPENING;
-	if (throttled())
+	c->once = s->flags & SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
+	left = c->once && !xdp ? choice_left(p->ctx) : 0;
+	if (!left && throttled())
 		return V_THROTTLED;
 	if (s->flags & SERVICE_SIP && s->persistence && (quoted || !(sip_read(p) && sip_call())))
 		return V_NO_CALL_ID;
 	c->parent = 0;
-	id = choose(p, f, service, s, c);
+	id = left && !s->persistence ? left : choose(p, f, service, s, c);
 	d = id ? bpf_map_lookup_elem(&dests, &id) : NULL;
 	if (!d) {
 		release(c->parent);
@@ -163,10 +166,9 @@ static __always_inline int open_conn(const struct packet *p, struct flow *f, str
 	c->vport = p->dport;
 	/* A persistent service keeps the port, but where it is the service's own (f.2). */
 	c->dport = d->port && (!s->persistence || s->port == p->dport) ? d->port : p->dport;
-	once = s->flags & SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
-	if (once) {
+	if (c->once) {
 		release(c->parent);
-		if (!explaining)
+		if (!explaining && !left)
 			count_conn(id);
 		return V_NONE;
 	}
@@ -293,6 +295,8 @@ static __noinline int request(struct packet *p, int *action)
 	forward = c->word & CTL_FORWARD_MASK;
 	tunnel = forward == FORWARD_TUNNEL;
 	v = obstacle(p, d, tunnel);
+	if (xdp && v == V_DEFERRED && !known && c->once)
+		choice_leave(p->ctx, id);
 	if (v == V_DEFERRED || (xdp && ftp_control(p, c) && ftp_where(p, &at)))
 		return V_DEFERRED;
 	/* A packet that goes no further still moves its connection on and is

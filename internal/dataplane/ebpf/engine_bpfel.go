@@ -395,7 +395,8 @@ const (
 	engineProgWeirIngress = "weir_ingress"
 	engineProgWeirSweep   = "weir_sweep"
 	engineProgWeirXdp     = "weir_xdp"
-	engineVarConnBuckets  = "conn_buckets"
+	engineVarConn4Buckets = "conn4_buckets"
+	engineVarConn6Buckets = "conn6_buckets"
 	engineVarCrcSteps     = "crc_steps"
 	engineVarExplaining   = "explaining"
 	engineVarHalfBuckets  = "half_buckets"
@@ -500,14 +501,15 @@ type engineMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type engineVariableSpecs struct {
-	ConnBuckets *ebpf.VariableSpec `ebpf:"conn_buckets"`
-	CrcSteps    *ebpf.VariableSpec `ebpf:"crc_steps"`
-	Explaining  *ebpf.VariableSpec `ebpf:"explaining"`
-	HalfBuckets *ebpf.VariableSpec `ebpf:"half_buckets"`
-	HashSeed    *ebpf.VariableSpec `ebpf:"hash_seed"`
-	Shortcut    *ebpf.VariableSpec `ebpf:"shortcut"`
-	WideBuckets *ebpf.VariableSpec `ebpf:"wide_buckets"`
-	Xdp         *ebpf.VariableSpec `ebpf:"xdp"`
+	Conn4Buckets *ebpf.VariableSpec `ebpf:"conn4_buckets"`
+	Conn6Buckets *ebpf.VariableSpec `ebpf:"conn6_buckets"`
+	CrcSteps     *ebpf.VariableSpec `ebpf:"crc_steps"`
+	Explaining   *ebpf.VariableSpec `ebpf:"explaining"`
+	HalfBuckets  *ebpf.VariableSpec `ebpf:"half_buckets"`
+	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
+	Shortcut     *ebpf.VariableSpec `ebpf:"shortcut"`
+	WideBuckets  *ebpf.VariableSpec `ebpf:"wide_buckets"`
+	Xdp          *ebpf.VariableSpec `ebpf:"xdp"`
 }
 
 // engineObjects contains all objects after they have been loaded into the kernel.
@@ -615,14 +617,15 @@ func (m *engineMaps) Close() error {
 //
 // It can be passed to loadEngineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type engineVariables struct {
-	ConnBuckets *ebpf.Variable `ebpf:"conn_buckets"`
-	CrcSteps    *ebpf.Variable `ebpf:"crc_steps"`
-	Explaining  *ebpf.Variable `ebpf:"explaining"`
-	HalfBuckets *ebpf.Variable `ebpf:"half_buckets"`
-	HashSeed    *ebpf.Variable `ebpf:"hash_seed"`
-	Shortcut    *ebpf.Variable `ebpf:"shortcut"`
-	WideBuckets *ebpf.Variable `ebpf:"wide_buckets"`
-	Xdp         *ebpf.Variable `ebpf:"xdp"`
+	Conn4Buckets *ebpf.Variable `ebpf:"conn4_buckets"`
+	Conn6Buckets *ebpf.Variable `ebpf:"conn6_buckets"`
+	CrcSteps     *ebpf.Variable `ebpf:"crc_steps"`
+	Explaining   *ebpf.Variable `ebpf:"explaining"`
+	HalfBuckets  *ebpf.Variable `ebpf:"half_buckets"`
+	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
+	Shortcut     *ebpf.Variable `ebpf:"shortcut"`
+	WideBuckets  *ebpf.Variable `ebpf:"wide_buckets"`
+	Xdp          *ebpf.Variable `ebpf:"xdp"`
 }
 
 // enginePrograms contains all programs after they have been loaded into the kernel.

@@ -93,7 +93,7 @@ func (e *engine) compareSizes(o Options, log *slog.Logger) {
 	for _, t := range []struct {
 		name    string
 		buckets uint32
-	}{{"conns4", buckets(o.Connections)}, {"half4", halfBuckets(o.HalfOpen)}, {"wides", buckets(o.Wide)}} {
+	}{{"conns4", buckets(o.Connections)}, {"conns6", buckets(o.Connections6)}, {"half4", halfBuckets(o.HalfOpen)}, {"wides", buckets(o.Wide)}} {
 		if have := e.maps[t.name].MaxEntries(); have != t.buckets {
 			log.Warn("connection table keeps its size until `weir down`", "table", t.name, "buckets", have, "wanted", t.buckets)
 		}
@@ -108,7 +108,7 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 		"slots": slotsEach*uint32(o.Destinations) + 1, "dests": uint32(o.Destinations) + 1, "lives": uint32(o.Destinations) + 1, "overloads": uint32(o.Destinations) + 1,
 		"memberships": uint32(o.Destinations) + 1, "groups": firstGroup(slotsEach*uint32(o.Destinations)+1) + 1,
 		"stats": uint32(o.Destinations) + 1, "nexthops": uint32(o.Destinations) + 1,
-		"conns4": buckets(o.Connections), "conns6": buckets(o.Connections),
+		"conns4": buckets(o.Connections), "conns6": buckets(o.Connections6),
 		"half4": halfBuckets(o.HalfOpen), "half6": halfBuckets(o.HalfOpen), "wides": buckets(o.Wide),
 	}
 	e.maps = make(map[string]*ebpf.Map)
@@ -164,8 +164,8 @@ func (e *engine) open(d door) (*ebpf.Collection, error) {
 	spec.Programs = keep
 	for name, value := range map[string]any{
 		"xdp": d.xdp, "explaining": d.explaining, "shortcut": d.shortcut, "hash_seed": e.settings.Seed, "crc_steps": crcSteps(),
-		"conn_buckets": e.maps["conns4"].MaxEntries(), "half_buckets": e.maps["half4"].MaxEntries(),
-		"wide_buckets": e.maps["wides"].MaxEntries(),
+		"conn4_buckets": e.maps["conns4"].MaxEntries(), "conn6_buckets": e.maps["conns6"].MaxEntries(),
+		"half_buckets": e.maps["half4"].MaxEntries(), "wide_buckets": e.maps["wides"].MaxEntries(),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return nil, fmt.Errorf("set %s of the packet engine: %w", name, err)

@@ -1,6 +1,7 @@
 package ebpf
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -19,7 +20,8 @@ const (
 // table is made: one that is adopted keeps its own.
 type Options struct {
 	Mode         Mode
-	Connections  int // of each address family; 0: 1,000,000
+	Connections  int // of IPv4; 0: 1,000,000
+	Connections6 int // of IPv6; 0: as many
 	HalfOpen     int // of each address family; 0: 262,144
 	Wide         int // templates and what else needs the wide table; 0: 262,144
 	Services     int // 0: 16,384
@@ -29,10 +31,11 @@ type Options struct {
 const maxDestinations = 1<<20 - 2 // 20 bits in a connection's word, less none and busy
 
 func (o *Options) fill() error {
+	o.Connections = cmp.Or(o.Connections, 1_000_000)
 	for _, f := range []struct {
 		n        *int
 		standard int
-	}{{&o.Connections, 1_000_000}, {&o.HalfOpen, 262_144}, {&o.Wide, 262_144}, {&o.Services, 16_384}, {&o.Destinations, 131_072}} {
+	}{{&o.Connections, 0}, {&o.Connections6, o.Connections}, {&o.HalfOpen, 262_144}, {&o.Wide, 262_144}, {&o.Services, 16_384}, {&o.Destinations, 131_072}} {
 		if *f.n == 0 {
 			*f.n = f.standard
 		}
