@@ -7,32 +7,52 @@ import (
 	"strings"
 )
 
-// A generator makes up a scenario: a table, packets of some clients and the
-// servers' answers, and changes in between. It keeps away from everything
-// docs/differences.md lists, so whatever comes of it, the two must agree.
+// A generator makes up a scenario: settings, a table, packets of some clients
+// and the servers' answers, errors about both, and changes in between. It keeps
+// away from everything docs/differences.md lists, so whatever comes of it, the
+// two must agree.
 type generator struct {
 	*rand.Rand
 	lines    []string
 	services []*madeUp
+	v6       bool
 	stats    bool // counters are looked at: nothing the director answers itself
 	drains   bool // weights go to 0, servers go: then no port is used twice
+	sloppy   bool // any segment opens a connection
 }
 
 // A madeUp is one service of the scenario.
 type madeUp struct {
 	at        string // "-t vip:80"
-	udp       bool
-	onePacket bool
-	address   string // "vip:80" with the port its packets go to
+	scheduler string
+	flags     string   // what follows the scheduler: " -p 300"
+	targets   []target // what its packets are sent to
+	ownPort   string   // the port of its servers; "0" where it has none of its own
 	dests     []madeUpDest
 	first     int // port of its clients; no two services share one
 	flows     []flow
 }
 
+// A target is a place packets of a service go to.
+type target struct{ protocol, address, port string }
+
+func (t target) String() string { return t.address + ":" + t.port }
+
 type madeUpDest struct {
-	name   string // "rs1:80"
-	how    string // "-m", "-i --tun-type gre"
-	weight int
+	host, port string
+	how        string // "-m", "-i --tun-type gre"
+	weight     int
+	limits     string
+}
+
+func (d madeUpDest) String() string { return d.host + ":" + d.port }
+
+// portFor is where packets to t arrive.
+func (d madeUpDest) portFor(t target) string {
+	if d.port == "0" {
+		return t.port
+	}
+	return d.port
 }
 
 // A flow is a client's port. Where it is led nobody here knows; answers come
@@ -40,14 +60,16 @@ type madeUpDest struct {
 type flow struct {
 	client string
 	port   int
+	to     target
 }
 
 // Random is the text of the scenario that belongs to a seed.
 func Random(seed uint64) string {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0x77656972))}
-	g.stats, g.drains = g.IntN(6) == 0, g.IntN(3) > 0
+	g.v6, g.stats, g.drains = g.one(2), g.one(6), !g.one(3)
 	g.say("# made up from seed %d", seed)
-	g.say("vary family %s", []string{"v4", "v6"}[g.IntN(2)])
+	g.say("vary family %s", map[bool]string{false: "v4", true: "v6"}[g.v6])
+	g.settings()
 	for range 1 + g.IntN(2) {
 		g.service()
 	}
@@ -72,148 +94,157 @@ func (g *generator) say(format string, args ...any) {
 	g.lines = append(g.lines, fmt.Sprintf(format, args...))
 }
 
+// one says yes one time in n.
+func (g *generator) one(n int) bool { return g.IntN(n) == 0 }
+
 func pick[T any](g *generator, from ...T) T { return from[g.IntN(len(from))] }
+
+// settings turns one of the settings over, in one scenario of four.
+func (g *generator) settings() {
+	if !g.one(4) {
+		return
+	}
+	s := pick(g, "expire_quiescent_template 1", "conn_reuse_mode 0", "sloppy_tcp 1", "sloppy_sctp 1", "schedule_icmp 1", "nat_icmp_send 1")
+	g.sloppy = strings.HasPrefix(s, "sloppy")
+	g.say("sysctl %s", s)
+}
 
 // twos draws lots, so it is not among them.
 var randomSchedulers = []string{"rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "dh", "sh", "sh -b sh-port", "sh -b sh-fallback,sh-port",
 	"mh", "mh -b mh-port", "mh -b mh-fallback", "lblc", "lblcr"}
 
 func (g *generator) service() {
-	s := &madeUp{first: 1000 * (1 + len(g.services)), udp: g.IntN(3) == 0}
-	address := pick(g, "vip", "vip2")
-	port := 80
-	s.at = "-t"
-	if s.udp {
-		port, s.at = 53, "-u"
-	}
-	port += len(g.services)
-	s.address = fmt.Sprintf("%s:%d", address, port)
-	line := fmt.Sprintf("%s %s:%d", s.at, address, port)
-	s.at = line
-	line += " -s " + pick(g, randomSchedulers...)
-	switch n := g.IntN(8); {
-	case n == 0:
-		line += fmt.Sprintf(" -p %d", pick(g, 30, 300))
-		if g.IntN(2) == 0 && g.lines[1] == "vary family v4" {
-			line += " -M 255.255.255." + pick(g, "240", "0", "254")
-		}
-	case n == 1 && s.udp && !g.stats:
-		line, s.onePacket = line+" -o", true
-	}
-	g.say("-A %s", line)
+	n := len(g.services)
+	s := &madeUp{first: 1000 * (1 + n), scheduler: pick(g, randomSchedulers...)}
 	g.services = append(g.services, s)
-	for n := range 1 + g.IntN(reals) {
-		d := madeUpDest{name: fmt.Sprintf("rs%d:%d", n+1, port), weight: pick(g, 1, 1, 2, 3, 7)}
-		switch d.how = pick(g, "-m", "-m", "-g", "-i"); {
-		case d.how == "-m" && g.IntN(4) == 0:
-			d.name = fmt.Sprintf("rs%d:%d", n+1, 8000+port)
-		case d.how == "-i":
-			d.how += pick(g, "", " --tun-type gue --tun-port 6080", " --tun-type gre", " --tun-type gre --tun-csum", " --tun-type gue --tun-port 6080 --tun-csum")
-		}
-		limits := ""
-		if g.IntN(5) == 0 {
-			upper := 2 + g.IntN(4)
-			limits = fmt.Sprintf(" -x %d -y %d", upper, g.IntN(upper))
-		}
-		g.add(s, d, limits)
+	switch kind := g.IntN(12); {
+	case kind < 5:
+		g.single(s, "-t", "tcp", fmt.Sprint(80+n))
+	case kind < 8:
+		g.single(s, "-u", "udp", fmt.Sprint(53+n))
+	case kind == 8:
+		g.single(s, "--sctp-service", "sctp", fmt.Sprint(80+n))
+	case kind == 9:
+		g.every(s, n)
+	default:
+		g.mark(s, n)
+	}
+	g.say("-A %s -s %s%s", s.at, s.scheduler, s.flags)
+	for i := range 1 + g.IntN(reals) {
+		g.add(s, g.dest(s, i+1))
 	}
 }
 
-func (g *generator) add(s *madeUp, d madeUpDest, limits string) {
-	s.dests = append(s.dests, d)
-	g.say("-a %s -r %s %s -w %d%s", s.at, d.name, d.how, d.weight, limits)
+// single is a service with a port of its own.
+func (g *generator) single(s *madeUp, flag, protocol, port string) {
+	t := target{protocol, pick(g, "vip", "vip2"), port}
+	s.at, s.ownPort, s.targets = fmt.Sprintf("%s %s", flag, t), port, []target{t}
+	if g.one(7) {
+		s.flags = g.persistence()
+	}
+	if protocol == "udp" && !g.stats && g.one(7) {
+		s.flags += " -o"
+	}
 }
 
-// change edits a weight, or takes a server out or puts it back.
+// every is a service for every port of one address. It is not there twice.
+func (g *generator) every(s *madeUp, n int) {
+	flag, protocol := "-t", "tcp"
+	if n > 0 {
+		flag, protocol = "-u", "udp"
+	}
+	s.at, s.ownPort, s.flags = flag+" vip:0", "0", g.persistence()
+	for _, port := range []string{"22", "443", "5000"} {
+		s.targets = append(s.targets, target{protocol, "vip", port})
+	}
+}
+
+// mark is a service of what is marked: ports, protocols and addresses of which
+// no other service is.
+func (g *generator) mark(s *madeUp, n int) {
+	s.at, s.ownPort = fmt.Sprintf("-f %d", 7+n), "0"
+	for _, t := range []target{{"tcp", "vip", "8080"}, {"tcp", "vip2", "8443"}, {"udp", "vip", "5060"}} {
+		if len(s.targets) == 0 || g.one(2) {
+			t.port = fmt.Sprintf("%s%d", t.port[:3], n)
+			g.say("mark %d %s %s", 7+n, t.protocol, t)
+			s.targets = append(s.targets, t)
+		}
+	}
+	if g.one(2) {
+		s.flags = g.persistence()
+	}
+}
+
+func (g *generator) persistence() string {
+	p := fmt.Sprintf(" -p %d", pick(g, 30, 300))
+	switch {
+	case g.one(2):
+	case g.v6:
+		p += " -M " + pick(g, "124", "64", "127")
+	default:
+		p += " -M 255.255.255." + pick(g, "240", "0", "254")
+	}
+	return p
+}
+
+func (g *generator) dest(s *madeUp, n int) madeUpDest {
+	d := madeUpDest{host: fmt.Sprintf("rs%d", n), port: s.ownPort, weight: pick(g, 1, 1, 2, 3, 7)}
+	switch d.how = pick(g, "-m", "-m", "-g", "-i"); {
+	case d.how == "-m" && s.ownPort != "0" && g.one(4):
+		d.port = "80" + s.ownPort
+	case d.how == "-i":
+		d.how += pick(g, "", " --tun-type gue --tun-port 6080", " --tun-type gre", " --tun-type gre --tun-csum", " --tun-type gue --tun-port 6080 --tun-csum")
+	}
+	if g.one(5) {
+		d.limits = g.thresholds()
+	}
+	return d
+}
+
+func (g *generator) thresholds() string {
+	upper := 2 + g.IntN(4)
+	return fmt.Sprintf(" -x %d -y %d", upper, g.IntN(upper))
+}
+
+func (g *generator) add(s *madeUp, d madeUpDest) {
+	s.dests = append(s.dests, d)
+	g.say("-a %s -r %s %s -w %d%s", s.at, d, d.how, d.weight, d.limits)
+}
+
+// change edits a service or one of its servers, or takes one out and perhaps
+// puts it back.
 func (g *generator) change(s *madeUp) {
+	if g.one(8) {
+		s.scheduler = pick(g, randomSchedulers...)
+		g.say("-E %s -s %s%s", s.at, s.scheduler, s.flags)
+		return
+	}
 	if len(s.dests) == 0 {
 		return
 	}
 	i := g.IntN(len(s.dests))
 	d := &s.dests[i]
-	switch n := g.IntN(5); {
+	switch n := g.IntN(6); {
 	case n == 0 && g.drains && !g.stats:
-		g.say("-d %s -r %s", s.at, d.name)
+		g.say("-d %s -r %s", s.at, d)
 		gone := *d
 		s.dests = slices.Delete(s.dests, i, i+1)
-		if g.IntN(2) == 0 {
-			g.add(s, gone, "")
+		if g.one(2) {
+			gone.limits = ""
+			g.add(s, gone)
 		}
-	case n == 1 && g.drains:
+	case n == 1 && g.drains && d.weight != 0:
 		d.weight = 0
 		g.edit(s, *d)
+	case n == 2:
+		d.limits = g.thresholds()
+		fallthrough // an edit that changes nothing is none
 	default:
-		d.weight = 1 + g.IntN(9)
+		d.weight = 1 + (d.weight+g.IntN(8))%9
 		g.edit(s, *d)
 	}
 }
 
 func (g *generator) edit(s *madeUp, d madeUpDest) {
-	g.say("-e %s -r %s %s -w %d", s.at, d.name, d.how, d.weight)
-}
-
-// packets sends some, and tells how many.
-func (g *generator) packets(s *madeUp) int {
-	if len(s.flows) == 0 || g.IntN(3) == 0 {
-		return g.open(s)
-	}
-	f := s.flows[g.IntN(len(s.flows))]
-	if g.IntN(3) == 0 && len(s.dests) > 0 {
-		if d := s.dests[g.IntN(len(s.dests))]; strings.HasPrefix(d.how, "-m") {
-			g.say("%s > %s:%d %s", d.name, f.client, f.port, g.answer(s))
-			return 1
-		}
-	}
-	g.say("%s:%d > %s %s%s", f.client, f.port, s.address, g.request(s), g.extras())
-	return 1
-}
-
-// open begins one connection or a few. Only where all servers stay may a
-// port be used again by open.
-func (g *generator) open(s *madeUp) int {
-	client := pick(g, "client", "client2", "client3", "client17")
-	word, n := "SYN", 1+g.IntN(4)
-	if s.udp {
-		word = fmt.Sprintf("udp data=%d", g.IntN(40))
-	}
-	first := s.first
-	s.first += n
-	for p := first; p < first+n; p++ {
-		s.flows = append(s.flows, flow{client, p})
-	}
-	g.say("%s:%d..%d > %s %s", client, first, first+n-1, s.address, word)
-	return n
-}
-
-func (g *generator) request(s *madeUp) string {
-	if s.udp {
-		return fmt.Sprintf("udp data=%d", g.IntN(1200))
-	}
-	words := []string{"ACK", "ACK", "ACK", "PSH ACK data=100", "ACK data=1200", "FIN ACK", "FIN ACK", "RST", "RST ACK", "NULL"}
-	if !g.drains { // a SYN begins anew where weir has a server drained
-		words = append(words, "SYN", "SYN", "SYN ACK")
-	}
-	return pick(g, words...)
-}
-
-func (g *generator) answer(s *madeUp) string {
-	if s.udp {
-		return fmt.Sprintf("udp data=%d", g.IntN(1200))
-	}
-	return pick(g, "SYN ACK", "SYN ACK", "ACK", "ACK data=500", "FIN ACK", "RST", "RST ACK")
-}
-
-// extras are what a router or a client's stack writes into a header.
-func (g *generator) extras() string {
-	switch n := g.IntN(16); {
-	case n == 0 && !g.stats:
-		return " ttl=1"
-	case n == 1:
-		return fmt.Sprintf(" ttl=%d", 2+g.IntN(250))
-	case n == 2:
-		return fmt.Sprintf(" tos=%d", g.IntN(256))
-	case n == 3:
-		return " df"
-	}
-	return ""
+	g.say("-e %s -r %s %s -w %d%s", s.at, d, d.how, d.weight, d.limits)
 }

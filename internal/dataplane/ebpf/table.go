@@ -211,8 +211,9 @@ func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destina
 	if wide {
 		want.Flags |= destWide
 	}
+	// What mh remembers ends where the destination does.
 	want.LastWeight = have.written.LastWeight
-	if d.Weight != 0 {
+	if d.Weight != 0 || !have.gone.IsZero() {
 		want.LastWeight = uint16(min(d.Weight, math.MaxUint16))
 	}
 	if want != have.written {

@@ -79,15 +79,30 @@ func (m *Model) Put(ctx context.Context, s lvs.Service) error {
 		m.known[s.Key] = sched.NewModel(s.Scheduler, slices.Clone(s.Destinations))
 		return nil
 	}
+	before := k.Dests
+	k.Round = sched.After(s.Scheduler, k.Round, before, s.Destinations)
+	k.Dests = slices.Clone(s.Destinations)
 	for _, d := range s.Destinations {
-		i := slices.IndexFunc(k.Dests, func(o lvs.Destination) bool { return o.Addr == d.Addr })
-		if i < 0 || d.Upper == 0 || d.Upper > k.Dests[i].Upper {
-			delete(m.overload, place{s.Key, d.Addr})
+		i := slices.IndexFunc(before, func(o lvs.Destination) bool { return o.Addr == d.Addr })
+		if i < 0 || d.Upper != before[i].Upper || d.Lower != before[i].Lower {
+			m.reconsider(place{s.Key, d.Addr}, d)
 		}
 	}
-	k.Round = sched.After(s.Scheduler, k.Round, k.Dests, s.Destinations)
-	k.Dests = slices.Clone(s.Destinations)
 	return nil
+}
+
+// reconsider says anew whether a destination is overloaded whose thresholds
+// changed: it is if it is full, it is not if it has room, else it stays as it
+// was (IPVS.md b.3).
+func (m *Model) reconsider(at place, d lvs.Destination) {
+	if l := m.load(at); d.Upper != 0 && l.Active+l.Inactive >= d.Upper {
+		m.overload[at] = true
+		return
+	}
+	if d.Upper == 0 {
+		delete(m.overload, at)
+	}
+	m.relieve(at)
 }
 
 // Drop keeps the promise of dataplane.Dataplane.
