@@ -105,7 +105,11 @@ func (pkt Packet) ipv4(body []byte) []byte {
 	h[8], h[9] = pkt.TTL, pkt.Protocol
 	copy(h[12:], pkt.Src.Addr().AsSlice())
 	copy(h[16:], pkt.Dst.Addr().AsSlice())
-	binary.BigEndian.PutUint16(h[10:], ^sum(0, h))
+	check := ^sum(0, h)
+	if pkt.BadHead {
+		check ^= 0x5555
+	}
+	binary.BigEndian.PutUint16(h[10:], check)
 	return append(h, body...)
 }
 

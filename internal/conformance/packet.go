@@ -23,6 +23,7 @@ type Packet struct {
 	DF       bool
 	NoSum    bool // UDP without a checksum
 	BadSum   bool // a wrong one
+	BadHead  bool // IPv4: a wrong checksum of the header
 	Options  bool // IPv4 options, or an IPv6 destination options header
 	Signed   bool // an authentication header stands before the transport
 	Fragment bool // only bytes From … From+Data of what follows the IP header
@@ -165,6 +166,9 @@ func (pkt *Packet) word(w string) error {
 		return nil
 	case "badsum":
 		pkt.BadSum = true
+		return nil
+	case "badhead":
+		pkt.BadHead = true
 		return nil
 	case "options":
 		pkt.Options = true
