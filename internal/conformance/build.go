@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"encoding/binary"
 )
 
@@ -152,9 +153,9 @@ func (pkt Packet) transport() []byte {
 		b, check = make([]byte, 20), 16
 		binary.BigEndian.PutUint16(b, pkt.Src.Port())
 		binary.BigEndian.PutUint16(b[2:], pkt.Dst.Port())
-		binary.BigEndian.PutUint32(b[4:], 1000)
+		binary.BigEndian.PutUint32(b[4:], uint32(cmp.Or(pkt.Seq, 1000)))
 		if pkt.Flags&0x10 != 0 {
-			binary.BigEndian.PutUint32(b[8:], 2000)
+			binary.BigEndian.PutUint32(b[8:], uint32(cmp.Or(pkt.Ack, 2000)))
 		}
 		b[12], b[13] = 5<<4, pkt.Flags
 		binary.BigEndian.PutUint16(b[14:], 1000)
