@@ -75,34 +75,39 @@ func (m *Model) Put(ctx context.Context, s lvs.Service) error {
 		return err
 	}
 	k := m.known[s.Key]
-	if k == nil || k.Scheduler != s.Scheduler {
-		m.known[s.Key] = sched.NewModel(s.Scheduler, slices.Clone(s.Destinations))
-		return nil
+	if k == nil {
+		k = &sched.Model{}
+		m.known[s.Key] = k
 	}
-	before := k.Dests
-	k.Round = sched.After(s.Scheduler, k.Round, before, s.Destinations)
+	if k.Scheduler != s.Scheduler {
+		k.Scheduler, k.Round = s.Scheduler, sched.Start(s.Scheduler, k.Dests)
+	}
+	k.Round = sched.After(s.Scheduler, k.Round, k.Dests, s.Destinations)
 	k.Dests = slices.Clone(s.Destinations)
 	for _, d := range s.Destinations {
-		i := slices.IndexFunc(before, func(o lvs.Destination) bool { return o.Addr == d.Addr })
-		if i < 0 || d.Upper != before[i].Upper || d.Lower != before[i].Lower {
-			m.reconsider(place{s.Key, d.Addr}, d)
-		}
+		m.reconsider(place{s.Key, d.Addr}, d)
 	}
 	return nil
 }
 
-// reconsider says anew whether a destination is overloaded whose thresholds
-// changed: it is if it is full, it is not if it has room, else it stays as it
-// was (IPVS.md b.3).
+// reconsider says of a destination that came or changed whether it is
+// overloaded; between its thresholds it stays what it was, also if it had gone.
 func (m *Model) reconsider(at place, d lvs.Destination) {
-	if l := m.load(at); d.Upper != 0 && l.Active+l.Inactive >= d.Upper {
+	l := m.load(at)
+	switch total := l.Active + l.Inactive; {
+	case d.Upper != 0 && total >= d.Upper:
 		m.overload[at] = true
-		return
-	}
-	if d.Upper == 0 {
+	case d.Upper == 0 || total < lowerOf(d):
 		delete(m.overload, at)
 	}
-	m.relieve(at)
+}
+
+// lowerOf is below how many connections a destination has room again.
+func lowerOf(d lvs.Destination) uint32 {
+	if d.Lower == 0 {
+		return d.Upper - d.Upper/4
+	}
+	return d.Lower
 }
 
 // Drop keeps the promise of dataplane.Dataplane.
@@ -176,11 +181,7 @@ func (m *Model) relieve(at place) {
 	if !there || !m.overload[at] {
 		return
 	}
-	lower := d.Lower
-	if lower == 0 {
-		lower = d.Upper - d.Upper/4
-	}
-	if l := m.load(at); l.Active+l.Inactive < lower {
+	if l := m.load(at); l.Active+l.Inactive < lowerOf(d) {
 		delete(m.overload, at)
 	}
 }

@@ -51,20 +51,21 @@ type unwrapperTake struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	unwrapperMapFates       = "fates"
-	unwrapperMapOuters      = "outers"
-	unwrapperMapPeers       = "peers"
-	unwrapperMapScratches   = "scratches"
-	unwrapperMapTakes       = "takes"
-	unwrapperMapVips        = "vips"
-	unwrapperProgWeirDecap  = "weir_decap"
-	unwrapperVarConnBuckets = "conn_buckets"
-	unwrapperVarExplaining  = "explaining"
-	unwrapperVarHalfBuckets = "half_buckets"
-	unwrapperVarHashSeed    = "hash_seed"
-	unwrapperVarShortcut    = "shortcut"
-	unwrapperVarWideBuckets = "wide_buckets"
-	unwrapperVarXdp         = "xdp"
+	unwrapperMapFates        = "fates"
+	unwrapperMapOuters       = "outers"
+	unwrapperMapPeers        = "peers"
+	unwrapperMapScratches    = "scratches"
+	unwrapperMapTakes        = "takes"
+	unwrapperMapVips         = "vips"
+	unwrapperProgWeirDecap   = "weir_decap"
+	unwrapperVarConn4Buckets = "conn4_buckets"
+	unwrapperVarConn6Buckets = "conn6_buckets"
+	unwrapperVarExplaining   = "explaining"
+	unwrapperVarHalfBuckets  = "half_buckets"
+	unwrapperVarHashSeed     = "hash_seed"
+	unwrapperVarShortcut     = "shortcut"
+	unwrapperVarWideBuckets  = "wide_buckets"
+	unwrapperVarXdp          = "xdp"
 )
 
 // loadUnwrapper returns the embedded CollectionSpec for unwrapper.
@@ -128,13 +129,14 @@ type unwrapperMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type unwrapperVariableSpecs struct {
-	ConnBuckets *ebpf.VariableSpec `ebpf:"conn_buckets"`
-	Explaining  *ebpf.VariableSpec `ebpf:"explaining"`
-	HalfBuckets *ebpf.VariableSpec `ebpf:"half_buckets"`
-	HashSeed    *ebpf.VariableSpec `ebpf:"hash_seed"`
-	Shortcut    *ebpf.VariableSpec `ebpf:"shortcut"`
-	WideBuckets *ebpf.VariableSpec `ebpf:"wide_buckets"`
-	Xdp         *ebpf.VariableSpec `ebpf:"xdp"`
+	Conn4Buckets *ebpf.VariableSpec `ebpf:"conn4_buckets"`
+	Conn6Buckets *ebpf.VariableSpec `ebpf:"conn6_buckets"`
+	Explaining   *ebpf.VariableSpec `ebpf:"explaining"`
+	HalfBuckets  *ebpf.VariableSpec `ebpf:"half_buckets"`
+	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
+	Shortcut     *ebpf.VariableSpec `ebpf:"shortcut"`
+	WideBuckets  *ebpf.VariableSpec `ebpf:"wide_buckets"`
+	Xdp          *ebpf.VariableSpec `ebpf:"xdp"`
 }
 
 // unwrapperObjects contains all objects after they have been loaded into the kernel.
@@ -180,13 +182,14 @@ func (m *unwrapperMaps) Close() error {
 //
 // It can be passed to loadUnwrapperObjects or ebpf.CollectionSpec.LoadAndAssign.
 type unwrapperVariables struct {
-	ConnBuckets *ebpf.Variable `ebpf:"conn_buckets"`
-	Explaining  *ebpf.Variable `ebpf:"explaining"`
-	HalfBuckets *ebpf.Variable `ebpf:"half_buckets"`
-	HashSeed    *ebpf.Variable `ebpf:"hash_seed"`
-	Shortcut    *ebpf.Variable `ebpf:"shortcut"`
-	WideBuckets *ebpf.Variable `ebpf:"wide_buckets"`
-	Xdp         *ebpf.Variable `ebpf:"xdp"`
+	Conn4Buckets *ebpf.Variable `ebpf:"conn4_buckets"`
+	Conn6Buckets *ebpf.Variable `ebpf:"conn6_buckets"`
+	Explaining   *ebpf.Variable `ebpf:"explaining"`
+	HalfBuckets  *ebpf.Variable `ebpf:"half_buckets"`
+	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
+	Shortcut     *ebpf.Variable `ebpf:"shortcut"`
+	WideBuckets  *ebpf.Variable `ebpf:"wide_buckets"`
+	Xdp          *ebpf.Variable `ebpf:"xdp"`
 }
 
 // unwrapperPrograms contains all programs after they have been loaded into the kernel.
