@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"encoding/binary"
 )
 
@@ -105,7 +106,11 @@ func (pkt Packet) ipv4(body []byte) []byte {
 	h[8], h[9] = pkt.TTL, pkt.Protocol
 	copy(h[12:], pkt.Src.Addr().AsSlice())
 	copy(h[16:], pkt.Dst.Addr().AsSlice())
-	binary.BigEndian.PutUint16(h[10:], ^sum(0, h))
+	check := ^sum(0, h)
+	if pkt.BadHead {
+		check ^= 0x5555
+	}
+	binary.BigEndian.PutUint16(h[10:], check)
 	return append(h, body...)
 }
 
@@ -148,9 +153,9 @@ func (pkt Packet) transport() []byte {
 		b, check = make([]byte, 20), 16
 		binary.BigEndian.PutUint16(b, pkt.Src.Port())
 		binary.BigEndian.PutUint16(b[2:], pkt.Dst.Port())
-		binary.BigEndian.PutUint32(b[4:], 1000)
+		binary.BigEndian.PutUint32(b[4:], uint32(cmp.Or(pkt.Seq, 1000)))
 		if pkt.Flags&0x10 != 0 {
-			binary.BigEndian.PutUint32(b[8:], 2000)
+			binary.BigEndian.PutUint32(b[8:], uint32(cmp.Or(pkt.Ack, 2000)))
 		}
 		b[12], b[13] = 5<<4, pkt.Flags
 		binary.BigEndian.PutUint16(b[14:], 1000)

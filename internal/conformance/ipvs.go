@@ -86,7 +86,11 @@ func (v *ipvs) mark(rule lvs.Rule) error {
 		}
 		v.marked = true
 	}
-	return v.r.tc(v.r.skbedit(rule)...)
+	if err := v.r.tc(v.r.skbedit(rule)...); err != nil || v.r.place.serves(rule.To.Addr()) {
+		return err
+	}
+	// ip_vs only sees what is delivered here.
+	return v.r.deliver(rule.Mark)
 }
 
 func (v *ipvs) leave() error { return nil }

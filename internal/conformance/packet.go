@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ type Packet struct {
 	Src, Dst netip.AddrPort
 	Protocol uint8
 	Flags    uint8  // TCP's
+	Seq, Ack int    // … numbers; 0: some
 	Data     int    // bytes after the transport header
 	Text     string // … or this; Data is its length
 	TTL      uint8
@@ -23,6 +25,7 @@ type Packet struct {
 	DF       bool
 	NoSum    bool // UDP without a checksum
 	BadSum   bool // a wrong one
+	BadHead  bool // IPv4: a wrong checksum of the header
 	Options  bool // IPv4 options, or an IPv6 destination options header
 	Signed   bool // an authentication header stands before the transport
 	Fragment bool // only bytes From … From+Data of what follows the IP header
@@ -63,7 +66,7 @@ var tcpFlags = []string{"FIN", "SYN", "RST", "PSH", "ACK", "URG"}
 // "rs1 > client icmp 3/4 mtu=1400 quoting client:1025 > rs1:80 ACK". "at rs1:"
 // before it says on which wire it arrives, if not its source's.
 func (p Place) parsePacket(text string) (Packet, error) {
-	words := strings.Fields(text)
+	words := strings.Fields(p.spelled(text))
 	at := ""
 	if len(words) > 2 && words[0] == "at" {
 		at = strings.TrimSuffix(words[1], ":")
@@ -166,6 +169,9 @@ func (pkt *Packet) word(w string) error {
 	case "badsum":
 		pkt.BadSum = true
 		return nil
+	case "badhead":
+		pkt.BadHead = true
+		return nil
 	case "options":
 		pkt.Options = true
 		return nil
@@ -196,6 +202,10 @@ func (pkt *Packet) word(w string) error {
 		pkt.Data = n
 	case "ttl":
 		pkt.TTL = uint8(n)
+	case "seq":
+		pkt.Seq = n
+	case "ack":
+		pkt.Ack = n
 	case "tos":
 		pkt.TOS = uint8(n)
 	case "id":
@@ -212,4 +222,21 @@ func (pkt *Packet) word(w string) error {
 		return fmt.Errorf("a packet knows no word %q", w)
 	}
 	return nil
+}
+
+var named = regexp.MustCompile(`\{\w+,?\}`)
+
+// spelled puts addresses in the place of {client}; of {client,} in FTP's way.
+func (p Place) spelled(text string) string {
+	return named.ReplaceAllStringFunc(text, func(s string) string {
+		name, ftp := strings.CutSuffix(strings.Trim(s, "{}"), ",")
+		a, err := p.Addr(name)
+		if err != nil {
+			return s
+		}
+		if ftp {
+			return strings.ReplaceAll(a.String(), ".", ",")
+		}
+		return a.String()
+	})
 }

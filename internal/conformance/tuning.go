@@ -87,6 +87,22 @@ func (r *rig) skbedit(rule lvs.Rule) []string {
 	return append(args, "action", "skbedit", "mark", strconv.FormatUint(uint64(rule.Mark), 10))
 }
 
+// deliver has packets of a mark delivered to the director itself, whatever their
+// address is. The mark is of this place alone: nobody takes the rule back.
+func (r *rig) deliver(mark uint32) error {
+	family := map[bool]string{false: "-4", true: "-6"}[r.place.V6]
+	for _, line := range []string{
+		fmt.Sprintf("rule add fwmark %d lookup 100", mark),
+		"route replace local default dev lo table 100",
+	} {
+		args := append([]string{family}, strings.Fields(line)...)
+		if out, err := r.director.Command(context.Background(), "ip", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip %s: %w: %s", line, err, out)
+		}
+	}
+	return nil
+}
+
 // tc runs tc(8) on the director.
 func (r *rig) tc(args ...string) error {
 	out, err := r.director.Command(context.Background(), "tc", args...).CombinedOutput()
