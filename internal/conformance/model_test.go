@@ -94,7 +94,7 @@ func strangePacket(p Place, pkt Packet) string {
 		return "fragments"
 	case pkt.TTL < 2 && pkt.At == "client" && !p.serves(pkt.Dst.Addr()):
 		return "hop counts of what is routed"
-	case pkt.BadSum || pkt.Cut != 0:
+	case pkt.BadSum || pkt.BadHead || pkt.Cut != 0:
 		return "broken packets"
 	case pkt.Data > 1400:
 		return "the sizes of packets"
@@ -185,12 +185,15 @@ func (p *prophet) command(words []string) error {
 
 // packet is who gets what comes of a packet: "rs1", "client".
 func (p *prophet) packet(pkt Packet) string {
-	fate, to := p.m.Carry(p.now, memory.Packet{Protocol: lvs.Protocol(pkt.Protocol), From: pkt.Src, To: pkt.Dst, Last: pkt.TTL == 1,
+	fate, to := p.m.Carry(p.now, memory.Packet{Protocol: lvs.Protocol(pkt.Protocol), From: pkt.Src, To: pkt.Dst, Last: pkt.TTL <= 1,
 		Chunks: pkt.Chunks, FIN: pkt.Flags&1 != 0, SYN: pkt.Flags&2 != 0, RST: pkt.Flags&4 != 0, ACK: pkt.Flags&16 != 0})
 	switch fate {
 	case memory.Sent:
 		return p.s.Place.Name(to)
 	case memory.Replied:
+		if name := p.s.Place.Name(pkt.Dst.Addr()); !strings.HasPrefix(name, "client") {
+			return name
+		}
 		return "client"
 	case memory.Answered:
 		return pkt.At + " is refused"
@@ -242,6 +245,9 @@ func (p *prophet) destinations() (out []string) {
 func (p *prophet) connections() (out []string) {
 	for _, c := range p.m.Living(p.now) {
 		name := func(a netip.AddrPort) string { return p.s.Place.nameport(a) }
+		if !p.s.Place.serves(c.Virtual.Addr()) || c.Client.Port() == 0 {
+			continue // not looked at, or like a template
+		}
 		out = append(out, fmt.Sprintf("%s %s %s %s %s", c.Protocol, name(c.Client), name(c.Virtual), name(c.Destination), c.State.Name(c.Protocol)))
 	}
 	slices.Sort(out)

@@ -54,6 +54,16 @@ func Begin(s lvs.Scheduler, dests []lvs.Destination) Round {
 	return After(s, Round{Pos: Head}, nil, dests)
 }
 
+// Start is the round of a scheduler that takes a service over with the
+// destinations it has (ip_vs_wrr_init_svc).
+func Start(s lvs.Scheduler, dests []lvs.Destination) Round {
+	r := Round{Pos: Head}
+	if s == lvs.WRR {
+		r.Weight = Top(dests)
+	}
+	return r
+}
+
 // After is the round once the list `from` became `to`: IPVS would have seen
 // the removals, then the changes, then the additions, oldest first.
 func After(s lvs.Scheduler, r Round, from, to []lvs.Destination) Round {

@@ -129,3 +129,14 @@ func TestWeightedRoundAfterAChange(t *testing.T) {
 		t.Errorf("no change moved the round: %+v", got)
 	}
 }
+
+// A scheduler that takes a service over begins as if all had been there.
+func TestStart(t *testing.T) {
+	list := dests("3=1 2=2 1=6")
+	if got := Start(lvs.WRR, list); got != (Round{Head, 6}) {
+		t.Errorf("wrr: %+v", got)
+	}
+	if got := Start(lvs.RR, list); got != (Round{Pos: Head}) {
+		t.Errorf("rr: %+v", got)
+	}
+}

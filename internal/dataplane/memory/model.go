@@ -75,19 +75,39 @@ func (m *Model) Put(ctx context.Context, s lvs.Service) error {
 		return err
 	}
 	k := m.known[s.Key]
-	if k == nil || k.Scheduler != s.Scheduler {
-		m.known[s.Key] = sched.NewModel(s.Scheduler, slices.Clone(s.Destinations))
-		return nil
+	if k == nil {
+		k = &sched.Model{}
+		m.known[s.Key] = k
 	}
-	for _, d := range s.Destinations {
-		i := slices.IndexFunc(k.Dests, func(o lvs.Destination) bool { return o.Addr == d.Addr })
-		if i < 0 || d.Upper == 0 || d.Upper > k.Dests[i].Upper {
-			delete(m.overload, place{s.Key, d.Addr})
-		}
+	if k.Scheduler != s.Scheduler {
+		k.Scheduler, k.Round = s.Scheduler, sched.Start(s.Scheduler, k.Dests)
 	}
 	k.Round = sched.After(s.Scheduler, k.Round, k.Dests, s.Destinations)
 	k.Dests = slices.Clone(s.Destinations)
+	for _, d := range s.Destinations {
+		m.reconsider(place{s.Key, d.Addr}, d)
+	}
 	return nil
+}
+
+// reconsider says of a destination that came or changed whether it is
+// overloaded; between its thresholds it stays what it was, also if it had gone.
+func (m *Model) reconsider(at place, d lvs.Destination) {
+	l := m.load(at)
+	switch total := l.Active + l.Inactive; {
+	case d.Upper != 0 && total >= d.Upper:
+		m.overload[at] = true
+	case d.Upper == 0 || total < lowerOf(d):
+		delete(m.overload, at)
+	}
+}
+
+// lowerOf is below how many connections a destination has room again.
+func lowerOf(d lvs.Destination) uint32 {
+	if d.Lower == 0 {
+		return d.Upper - d.Upper/4
+	}
+	return d.Lower
 }
 
 // Drop keeps the promise of dataplane.Dataplane.
@@ -161,11 +181,7 @@ func (m *Model) relieve(at place) {
 	if !there || !m.overload[at] {
 		return
 	}
-	lower := d.Lower
-	if lower == 0 {
-		lower = d.Upper - d.Upper/4
-	}
-	if l := m.load(at); l.Active+l.Inactive < lower {
+	if l := m.load(at); l.Active+l.Inactive < lowerOf(d) {
 		delete(m.overload, at)
 	}
 }

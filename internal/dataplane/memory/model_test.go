@@ -76,6 +76,21 @@ func TestModelKeepsThresholds(t *testing.T) {
 	)
 }
 
+// A full server that was taken out and is back is as full as before.
+func TestModelKnowsWhoComesBackFull(t *testing.T) {
+	m := NewModel()
+	full := lvs.Destination{Addr: one, Weight: 1, Upper: 2, Lower: 1}
+	labtest.Must(t, m.Put(t.Context(), service(lvs.RR, full)))
+	m.expect(t, told{0, syn(1000), Sent, one.Addr()}, told{0, syn(1001), Sent, one.Addr()})
+	labtest.Must(t, m.Put(t.Context(), service(lvs.RR)))
+	full.Upper, full.Lower = 4, 2
+	labtest.Must(t, m.Put(t.Context(), service(lvs.RR, full)))
+	m.expect(t, told{0, syn(1002), Answered, none})
+	full.Lower = 3
+	labtest.Must(t, m.Put(t.Context(), service(lvs.RR, full)))
+	m.expect(t, told{0, syn(1002), Sent, one.Addr()})
+}
+
 func TestModelRemembersClients(t *testing.T) {
 	m := NewModel()
 	svc := service(lvs.RR, lvs.Destination{Addr: one, Weight: 1}, lvs.Destination{Addr: two, Weight: 1})
