@@ -22,6 +22,12 @@
 #include "weir/tunnel_error.h"
 #include "weir/sweep.h"
 
+/* Did the IP header arrive undamaged? That of IPv6 has no checksum. */
+static __always_inline bool sound(const struct packet *p)
+{
+	return p->v6 || header_sums(p->ctx, p->l4 - p->l3);
+}
+
 /* ICMP errors: rare and long-winded, so tc has them alone. */
 static __always_inline int hear(struct __sk_buff *skb, struct packet *p, int *action)
 {
@@ -29,6 +35,8 @@ static __always_inline int hear(struct __sk_buff *skb, struct packet *p, int *ac
 
 	if (!for_us(p->ctx))
 		return V_NOT_OURS;
+	if (!sound(p))
+		return V_MALFORMED;
 	v = tunnel_error(skb, p);
 	p->ctx = skb; /* for the verifier, which takes all of *p for numbers now */
 	if (v == V_NOT_OURS)
@@ -58,7 +66,7 @@ static __always_inline int arrive(struct __sk_buff *skb, struct packet *p, __be1
 	}
 	if (!for_us(p->ctx) || martian(p->v6, &p->saddr))
 		return V_NOT_OURS;
-	if (!whole(p))
+	if (!whole(p) || !sound(p))
 		return V_MALFORMED;
 	if (p->fragment && xdp)
 		return V_DEFERRED;

@@ -307,6 +307,14 @@ static __always_inline __u8 sctp_chunk_kind(const struct packet *p)
 	return head && (head >> 24 & 0xff) == SCTP_TYPE_ABORT ? CHUNK_ABORT : kind;
 }
 
+/* Is the first chunk itself an ABORT? Only such a packet opens nothing, and is
+ * not answered; one behind a cookie just ends what it opens. */
+static __always_inline bool sctp_aborts(const struct packet *p)
+{
+	return p->chunk == CHUNK_ABORT &&
+	       (chunk_head(p, p->l4 + sizeof(struct sctp)) >> 24 & 0xff) == SCTP_TYPE_ABORT;
+}
+
 static __always_inline int parse_sctp(struct packet *p)
 {
 	struct sctp *s = packet_at(p, p->l4, sizeof(*s));

@@ -127,8 +127,14 @@ static __noinline int related_reply(struct packet *p, struct packet *q, const st
 	struct way w;
 	int v;
 
-	if (!d || (c->word & CTL_FORWARD_MASK) != 0)
+	if (!d)
 		return V_NOT_OURS;
+	if ((c->word & CTL_FORWARD_MASK) != 0) {
+		/* The client knows the quoted packet as it is. */
+		if (!leaving && d->flags & DEST_AVAILABLE)
+			count_out(id, p->len);
+		return V_NOT_OURS;
+	}
 	if (!leaving) {
 		if (p->ttl <= 1)
 			return V_DEFERRED;
@@ -136,7 +142,8 @@ static __noinline int related_reply(struct packet *p, struct packet *q, const st
 		if (v)
 			return v;
 	}
-	count_out(id, p->len);
+	if (d->flags & DEST_AVAILABLE)
+		count_out(id, p->len);
 	if (!rewrite_quoted(p, q, true, &c->vaddr, c->vport))
 		return V_HELPER;
 	if (leaving)

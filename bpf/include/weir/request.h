@@ -65,10 +65,9 @@ static __always_inline bool opening(const struct packet *p)
 	if (p->protocol == IPPROTO_TCP && (p->rst || !(p->syn || sys_on(SYS_SLOPPY_TCP))))
 		return false;
 	if (p->protocol == IPPROTO_SCTP &&
-	    (p->chunk >= CHUNK_ABORT || !(p->chunk == CHUNK_INIT || sys_on(SYS_SLOPPY_SCTP))))
+	    (p->chunk == CHUNK_NONE || sctp_aborts(p) || !(p->chunk == CHUNK_INIT || sys_on(SYS_SLOPPY_SCTP))))
 		return false;
-	/* Port 20 is the server side of active FTP: never scheduled (ip_vs_schedule). */
-	return p->sport != bpf_htons(20);
+	return true;
 }
 
 /* drop_packet: is it this packet's turn to be turned away (e.10)? */
@@ -109,7 +108,7 @@ static __always_inline __u32 choose(const struct packet *p, const struct flow *f
 	__u32 id;
 
 	if (s->persistence) {
-		id = template_use(f, service, &c->parent);
+		id = template_use(f, service, 0, &c->parent);
 		if (id)
 			return id;
 	} else if (!(s->flags & SERVICE_MARK) && s->port != p->dport) {
@@ -145,6 +144,9 @@ static __always_inline int open_conn(const struct packet *p, struct flow *f, str
 		return V_NOT_OPENING;
 	if (throttled())
 		return V_THROTTLED;
+	/* Port 20 is the server side of active FTP: never scheduled (ip_vs_schedule). */
+	if (p->sport == bpf_htons(20))
+		return V_NOT_OPENING;
 	if (s->flags & SERVICE_SIP && s->persistence && (quoted || !(sip_read(p) && sip_call())))
 		return V_NO_CALL_ID;
 	c->parent = 0;
@@ -172,6 +174,9 @@ static __always_inline int open_conn(const struct packet *p, struct flow *f, str
 	}
 	if (d->flags & DEST_WIDE) {
 		if (wide_insert(f, c)) {
+			/* One that begins established, as sloppy_tcp allows, proves its template. */
+			if (ctl_established(c->word) && !explaining)
+				assure(c->parent);
 			if (!explaining)
 				count_conn(id);
 			return V_NONE;

@@ -24,7 +24,7 @@ static __always_inline __u32 check_offset(__u8 protocol)
 	return 0;
 }
 
-/* By hand: a UDP checksum of zero means "none" over IPv4 and stays so; one
+/* By hand: a UDP checksum of zero means "none" and stays so, as in tc; one
  * that becomes zero is written as all ones (RFC 768). */
 static __always_inline bool fix_transport_xdp(const struct packet *p, __u64 change)
 {
@@ -32,7 +32,7 @@ static __always_inline bool fix_transport_xdp(const struct packet *p, __u64 chan
 
 	if (!check)
 		return false;
-	if (p->protocol == IPPROTO_UDP && !*check && !p->v6)
+	if (p->protocol == IPPROTO_UDP && !*check)
 		return true;
 	*check = csum_apply(*check, change);
 	if (p->protocol == IPPROTO_UDP && !*check)

@@ -30,9 +30,21 @@ static __always_inline __u32 ingress_index(void *ctx)
 	return xdp ? ctx_field(ctx, struct xdp_md, ingress_ifindex) : ctx_field(ctx, struct __sk_buff, ifindex);
 }
 
+/* Out by the interface a packet came in by? A veth takes what XDP_TX returns to
+ * it, but wakes an other end that has no XDP program only with the next packet. */
+static __always_inline bool returns(void *ctx, __u32 ifindex)
+{
+	struct port *port;
+
+	if (ifindex != ingress_index(ctx))
+		return false;
+	port = bpf_map_lookup_elem(&ports, &ifindex);
+	return !port || !(port->flags & PORT_VETH);
+}
+
 static __always_inline int redirect(void *ctx, __u32 ifindex)
 {
-	if (xdp && ifindex == ingress_index(ctx))
+	if (xdp && returns(ctx, ifindex))
 		return XDP_TX;
 	return bpf_redirect(ifindex, 0);
 }

@@ -260,6 +260,8 @@ static __always_inline bool short_reply(struct plain *p, bool v6, int *action)
 	vport = key_vport(READ_ONCE(e[STRIDE(v6) - 2]), v6);
 	if (c.word & CTL_FORWARD_MASK || c.d->protocol != p->protocol || ctl_state(c.word) != p->state)
 		return false;
+	if (!(c.d->flags & DEST_AVAILABLE))
+		return false; /* not counted */
 	if (p->sport != (c.d->port ?: vport) || !same_end(v6, &c.d->addr, &p->saddr))
 		return false;
 	return to_client(p, v6, &c, &c.d->vaddr, vport, action);
@@ -301,7 +303,8 @@ static __always_inline bool plain_road(struct plain *p, bool v6, void *data, voi
 		*action = TRY_WIDE;
 		return false;
 	}
-	if (p->ttl <= 1 || !plain_frame(p, v6, data, end) || !for_us(p->ctx) || martian(v6, &p->saddr))
+	if (p->ttl <= 1 || !plain_frame(p, v6, data, end) || !for_us(p->ctx) || martian(v6, &p->saddr) ||
+	    (!v6 && !header_sums(p->ctx, sizeof(struct iphdr4))))
 		return false;
 	p->now = ticks_now();
 	return wide ? wide_road(p, v6, to, from, action) : narrow_road(p, v6, to, from, action);

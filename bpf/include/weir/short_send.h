@@ -107,7 +107,7 @@ static __always_inline void plain_check(const struct plain *p, bool v6, __u64 ch
 		/* Always there; the verifier of Linux 6.1 has forgotten that it was seen. */
 		if ((void *)(t + 1) <= ctx_end(p->ctx))
 			t->check = csum_apply(t->check, change);
-	} else if (u->check || v6)
+	} else if (u->check)
 		u->check = csum_apply(u->check, change) ?: 0xffff;
 }
 

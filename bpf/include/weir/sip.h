@@ -31,7 +31,7 @@ struct sip_text {
 	__u32 column;
 	__u32 compact; /* the name may be "i" */
 	__u32 found;   /* letters of the value */
-	__u32 pad;
+	__u32 host;    /* … of which so many are before its second word; 0: it has none */
 	__u64 hash;
 };
 
@@ -103,15 +103,26 @@ static __always_inline bool blank(__u8 c)
 	return c == ' ' || c == '\t';
 }
 
-/* One letter of a header's name: "Call-ID", or "i" in the compact form. */
+static __always_inline bool in_alphabet(__u8 c)
+{
+	return (__u8)((c | 0x20) - 'a') < 26;
+}
+
+/*
+ * One letter of a header's name: "Call-ID", or "i" in the compact form, which no
+ * letter may follow. Behind a name IPVS wants a colon, or believes nothing of
+ * the datagram any more.
+ */
 static __always_inline __u32 sip_name(struct sip_text *t, __u8 c)
 {
 	__u8 lower = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 	__u32 column = t->column;
 
+	if (t->compact && in_alphabet(c))
+		return SIP_OTHER;
 	if (t->compact || column == 7) {
 		t->compact = 0;
-		return c == ':' ? SIP_BLANK : blank(c) ? SIP_COLON : SIP_OTHER;
+		return c == ':' ? SIP_BLANK : blank(c) ? SIP_COLON : SIP_WRONG;
 	}
 	if (column == 0 && lower == 'i') {
 		t->compact = 1;
@@ -120,16 +131,52 @@ static __always_inline __u32 sip_name(struct sip_text *t, __u8 c)
 	return lower == sip_name_letter(column) ? SIP_NAME : SIP_OTHER;
 }
 
+/* The letters of a word (RFC 3261 25.1), as Linux has it: a bit for each, above
+ * ASCII the letters of Latin-1. */
+static const __u64 sip_words[4] = {0xd7ffefa600000000, 0x6fffffffbffffffe, 0, 0xff7fffffff7fffff};
+
+static __always_inline bool sip_word(__u8 c)
+{
+	return sip_words[c >> 6 & 3] >> (c & 63) & 1;
+}
+
+/*
+ * One letter of the value, which is a word, or two with an @ between them. What
+ * does not begin with one is no Call-ID, and the next header may be; where
+ * something else follows there is none at all.
+ */
 static __always_inline __u32 sip_value(struct sip_text *t, __u8 c)
 {
 	__u32 n = t->found;
 
-	if (n >= SIP_CALL_ID || c < ' ' || blank(c))
+	if (!sip_word(c) && (c != '@' || !n || t->host))
+		return !n || t->host == n ? SIP_OTHER : SIP_WRONG;
+	if (n >= SIP_CALL_ID)
 		return SIP_WRONG;
 	t->call_id[n & SIP_CALL_ID] = c;
 	t->found = n + 1;
+	if (c == '@')
+		t->host = n + 1; /* where it begins */
 	t->hash = (t->hash ^ c) * 0x100000001b3ull;
 	return SIP_VALUE;
+}
+
+/* The end of a line. */
+static __always_inline __u32 sip_line(struct sip_text *t, __u32 phase)
+{
+	if (phase == SIP_VALUE && t->host != t->found)
+		return SIP_DONE;
+	if (phase == SIP_BLANK || phase == SIP_COLON || (phase == SIP_NAME && (t->compact || t->column == 7)))
+		return SIP_WRONG;
+	t->column = t->compact = 0;
+	return SIP_NAME;
+}
+
+static __always_inline void sip_begin(struct sip_text *t)
+{
+	__builtin_memset(t->call_id, 0, sizeof(t->call_id));
+	t->found = t->host = 0;
+	t->hash = hash_seed;
 }
 
 static long sip_turn(__u32 i, void *unused)
@@ -143,26 +190,20 @@ static long sip_turn(__u32 i, void *unused)
 	c = t->b[i & (SIP_TEXT - 1)];
 	phase = t->phase;
 	if (c == '\r' || c == '\n') {
-		if (phase == SIP_VALUE || phase == SIP_BLANK) {
-			t->phase = t->found ? SIP_DONE : SIP_WRONG;
-			return 1;
-		}
-		t->phase = SIP_NAME;
-		t->column = t->compact = 0;
-		return 0;
-	}
-	if (phase == SIP_NAME) {
+		phase = sip_line(t, phase);
+	} else if (phase == SIP_NAME) {
 		phase = sip_name(t, c);
 		t->column++;
 	} else if (phase == SIP_COLON) {
-		phase = c == ':' ? SIP_BLANK : blank(c) ? SIP_COLON : SIP_OTHER;
+		phase = c == ':' ? SIP_BLANK : blank(c) ? SIP_COLON : SIP_WRONG;
 	} else if (phase == SIP_BLANK && !blank(c)) {
+		sip_begin(t);
 		phase = sip_value(t, c);
 	} else if (phase == SIP_VALUE) {
 		phase = sip_value(t, c);
 	}
 	t->phase = phase;
-	return phase == SIP_WRONG;
+	return phase == SIP_WRONG || phase == SIP_DONE;
 }
 
 /* The number of the call in the text that was read; 0: there is no Call-ID, or
@@ -173,10 +214,9 @@ __noinline __u64 sip_call(void)
 
 	if (!t)
 		return 0;
-	__builtin_memset(t->call_id, 0, sizeof(t->call_id));
 	t->phase = SIP_OTHER; /* the first line is a request or a status */
-	t->column = t->compact = t->found = 0;
-	t->hash = hash_seed;
+	t->column = t->compact = 0;
+	sip_begin(t);
 	bpf_loop(SIP_TEXT, sip_turn, NULL, 0);
 	if (t->phase != SIP_DONE)
 		return 0;

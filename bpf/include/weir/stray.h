@@ -50,7 +50,7 @@ __noinline int call_out(__u32 id)
 	c->vport = d->vport;
 	c->dport = w->f.sport;
 	c->word = ctl_pack(w->f.now + state_timeout(STATE_UDP), id, STATE_UDP, 0);
-	if (s->persistence && !template_use(&w->f, service, &c->parent) &&
+	if (s->persistence && !template_use(&w->f, service, id, &c->parent) &&
 	    !template_make(&w->f, service, id, &c->parent))
 		return 0;
 	if (wide_insert(&w->f, c)) {
@@ -76,6 +76,31 @@ static __always_inline bool calls(const struct packet *p, __u32 id)
 	       (!s->persistence || (sip_read(p) && sip_call()));
 }
 
+/* Does every datagram of the destination's service stand for itself? */
+static __always_inline bool once(__u32 id)
+{
+	struct dest *d = bpf_map_lookup_elem(&dests, &id);
+	__u32 service = d ? d->service : 0;
+	struct service *s = bpf_map_lookup_elem(&services, &service);
+
+	return s && s->flags & SERVICE_ONE_PACKET;
+}
+
+/* The first packet of a call. */
+static __always_inline int call(struct packet *p, __u32 id, int *action)
+{
+	struct work *w = work(WORK_PACKET);
+	int v;
+
+	if (!w || !call_out(id))
+		return V_TABLE_FULL;
+	v = reply(p, action);
+	/* Its connection lasts as long as the packet; w->c is what reply found. */
+	if (once(id))
+		conn_remove(&w->c);
+	return v;
+}
+
 static __noinline int stray(struct packet *p, int *action)
 {
 	__u32 id = sender(p), hop;
@@ -85,8 +110,8 @@ static __noinline int stray(struct packet *p, int *action)
 	if (!id)
 		return V_NOT_OURS;
 	if (calls(p, id))
-		return call_out(id) ? reply(p, action) : V_TABLE_FULL;
-	if (!sys_on(SYS_NAT_ICMP_SEND) || p->rst)
+		return call(p, id, action);
+	if (!sys_on(SYS_NAT_ICMP_SEND) || p->rst || (p->protocol == IPPROTO_SCTP && sctp_aborts(p)))
 		return V_NOT_OURS;
 	d = bpf_map_lookup_elem(&dests, &id);
 	hop = d ? d->nexthop : 0;

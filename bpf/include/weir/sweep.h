@@ -89,16 +89,16 @@ static __always_inline void sweep_bucket(__u64 *b, bool v6, struct sweeping *s)
 	}
 }
 
-/* Is a wide entry that is alive to be forgotten? Templates outlive their real
- * server, those that led nowhere do not outlive the lottery. */
+/* Is a wide entry that is alive to be forgotten? Templates that led nowhere do
+ * not outlive the lottery. */
 static __always_inline bool wide_condemned(const struct wide *e, __u64 word, const struct sweeping *s, bool lottery)
 {
 	if (READ_ONCE(e->held))
 		return false;
-	if (word & CTL_TEMPLATE)
-		return lottery && ctl_state(word) != TEMPLATE_ASSURED;
 	if (condemned(word, s, false))
 		return true;
+	if (word & CTL_TEMPLATE)
+		return lottery && ctl_state(word) != TEMPLATE_ASSURED;
 	return lottery && unlucky(word, e->protocol, s->now);
 }
 

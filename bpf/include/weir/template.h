@@ -161,9 +161,10 @@ static __always_inline bool template_valid(__u64 word)
 
 /*
  * The destination a client's template leads to; 0: there is none that leads
- * anywhere. `parent` becomes its place + 1, held by the new connection.
+ * anywhere, or none to `only`, if that is not 0. `parent` becomes its place + 1,
+ * held by the new connection.
  */
-__noinline __u32 template_use(const struct flow *f, __u32 service, __u32 *parent)
+__noinline __u32 template_use(const struct flow *f, __u32 service, __u32 only, __u32 *parent)
 {
 	struct service *s = bpf_map_lookup_elem(&services, &service);
 	__u32 zero = 0, at, id;
@@ -178,7 +179,7 @@ __noinline __u32 template_use(const struct flow *f, __u32 service, __u32 *parent
 	if (!t)
 		return 0;
 	id = ctl_dest(t->ctl);
-	if (template_valid(t->ctl)) {
+	if (template_valid(t->ctl) && (!only || id == only)) {
 		trace(STEP_TEMPLATE, id, 0);
 		if (!explaining && !template_hold(t, f->now))
 			return 0;

@@ -197,6 +197,7 @@ struct nexthop {
 
 #define PORT_XDP_SEND 0x01 /* takes packets sent from XDP */
 #define PORT_ATTACHED 0x02 /* weir hangs on it */
+#define PORT_VETH     0x04
 
 struct port {
 	__u8 mac[6];

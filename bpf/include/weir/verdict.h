@@ -9,7 +9,7 @@ enum verdict {
 	V_NONE = 0,
 	/* Not ours: the packet goes on as if weir were not there. */
 	V_NOT_OURS = 1,	       /* not IP, or neither address is of interest */
-	V_MALFORMED = 2,       /* headers that do not fit the packet; the stack decides */
+	V_MALFORMED = 2,       /* headers that are broken or do not fit the packet; the stack decides */
 	V_NO_SERVICE = 3,      /* to a service's address, but no service and no connection */
 	V_NOT_OPENING = 4,     /* to a service, no connection, and not one that may open one */
 	V_DEFERRED = 5,	       /* XDP leaves the packet to the tc program, untouched */

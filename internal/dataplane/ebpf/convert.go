@@ -128,6 +128,7 @@ const (
 const (
 	portXDPSend = 1 << iota
 	portAttached
+	portVeth
 )
 
 // destination makes a destination's entry. Where it is and how it is reached

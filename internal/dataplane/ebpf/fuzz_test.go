@@ -255,5 +255,29 @@ func mutilate(seed []byte, rng *rand.Rand) []byte {
 			p[i] ^= byte(1 << rng.IntN(8))
 		}
 	}
+	if rng.IntN(8) > 0 {
+		resum(p)
+	}
 	return p
+}
+
+// resum makes the header of an IPv4 packet add up, or nothing else of it would
+// be read.
+func resum(p []byte) {
+	if len(p) < 34 || p[12] != 8 || p[13] != 0 {
+		return
+	}
+	size := min(int(p[14]&15)*4, len(p)-14)
+	if size < 20 {
+		return
+	}
+	p[24], p[25] = 0, 0
+	sum := uint32(0)
+	for i := 14; i+1 < 14+size; i += 2 {
+		sum += uint32(p[i])<<8 | uint32(p[i+1])
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	p[24], p[25] = byte(^sum>>8), byte(^sum)
 }

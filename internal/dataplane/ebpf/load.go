@@ -104,7 +104,7 @@ func (e *engine) compareSizes(o Options, log *slog.Logger) {
 // doors replace theirs by these.
 func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 	sizes := map[string]uint32{
-		"service_ids": uint32(o.Services), "reals": uint32(o.Destinations), "services": uint32(o.Services) + 1, "sets": 2 * (uint32(o.Services) + 1 + lentSets),
+		"service_ids": uint32(o.Services), "reals": 3 * uint32(o.Destinations), "services": uint32(o.Services) + 1, "sets": 2 * (uint32(o.Services) + 1 + lentSets),
 		"slots": slotsEach*uint32(o.Destinations) + 1, "dests": uint32(o.Destinations) + 1, "lives": uint32(o.Destinations) + 1, "overloads": uint32(o.Destinations) + 1,
 		"memberships": uint32(o.Destinations) + 1, "groups": firstGroup(slotsEach*uint32(o.Destinations)+1) + 1,
 		"stats": uint32(o.Destinations) + 1, "nexthops": uint32(o.Destinations) + 1,

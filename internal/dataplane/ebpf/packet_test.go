@@ -136,6 +136,31 @@ func TestForeignFramesAreNotBalanced(t *testing.T) {
 	}
 }
 
+// An IPv4 header that does not add up is the stack's, on the short road, too.
+func TestBrokenHeader(t *testing.T) {
+	r := newRig(t)
+	svc := tcpService(lvs.RR, lvs.Masquerade, 1)
+	r.reach(1500, false, svc)
+	r.put(svc)
+	broken := func(f []byte) []byte { f[24] ^= 0x55; return f }
+	if f := r.ingress(broken(segment(client, vip, "S"))); f.verdict != "malformed" || f.action != tcNext {
+		t.Errorf("a SYN: %s", f.verdict)
+	}
+	r.ingress(segment(client, vip, "S"))
+	r.ingress(segment(client, vip, "A"))
+	for _, packet := range [][]byte{segment(client, vip, "A"), segment(r.conns()[0].Destination, client, "A")} {
+		if f := r.ingress(packet); f.verdict == "malformed" {
+			t.Errorf("a whole segment: %s", f.verdict)
+		}
+		if f := r.ingress(broken(packet)); f.verdict != "malformed" {
+			t.Errorf("in tc: %s", f.verdict)
+		}
+		if f := r.xdp(packet); f.action != xdpPass {
+			t.Errorf("in XDP: action %d", f.action)
+		}
+	}
+}
+
 func TestRemovedDestination(t *testing.T) {
 	r := newRig(t)
 	svc := tcpService(lvs.RR, lvs.Masquerade, 2)

@@ -135,6 +135,9 @@ func (p *Plane) setLink(l lvs.Link, xdp, attached bool) error {
 	if l.XDPSend {
 		port.Flags |= portXDPSend
 	}
+	if l.Kind == "veth" {
+		port.Flags |= portVeth
+	}
 	if err := p.writePort(l, port); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package ebpf
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/weir-lb/weir/internal/lvs"
 )
@@ -14,24 +15,12 @@ func (p *Plane) strays() bool {
 }
 
 // tellReals keeps the engine's list of masqueraded real servers, which is
-// empty unless somebody asks for it. Where a real server stands in several
-// services any of them may be the one.
+// empty unless somebody asks for it.
 func (p *Plane) tellReals() error {
 	if !p.strays() && len(p.reals) == 0 {
 		return nil
 	}
-	want := make(map[engineServiceKey]uint32)
-	if p.strays() {
-		for key, d := range p.table.dests {
-			if lvs.Forwarding(d.written.Forward) != lvs.Masquerade || !d.gone.IsZero() || key.service.Mark != 0 {
-				continue
-			}
-			k := engineServiceKey{Addr: d.written.Addr, Port: d.written.Port, Protocol: d.written.Protocol}
-			if have, ok := want[k]; !ok || d.id < have {
-				want[k] = d.id
-			}
-		}
-	}
+	want := p.wantedReals()
 	for k := range p.reals {
 		if _, stays := want[k]; !stays {
 			if err := p.erase("reals", k); err != nil {
@@ -49,4 +38,31 @@ func (p *Plane) tellReals() error {
 	}
 	p.reals = want
 	return nil
+}
+
+// wantedReals are the masqueraded real servers. Those of a mark are of every
+// protocol. Where one stands in several services any of them may be the one, but
+// that of an address before that of a mark, which takes no calls.
+func (p *Plane) wantedReals() map[engineServiceKey]uint32 {
+	addresses, marks := make(map[engineServiceKey]uint32), make(map[engineServiceKey]uint32)
+	if !p.strays() {
+		return addresses
+	}
+	for key, d := range p.table.dests {
+		if lvs.Forwarding(d.written.Forward) != lvs.Masquerade || !d.gone.IsZero() {
+			continue
+		}
+		to, protocols := addresses, []lvs.Protocol{lvs.Protocol(d.written.Protocol)}
+		if key.service.Mark != 0 {
+			to, protocols = marks, []lvs.Protocol{lvs.TCP, lvs.UDP, lvs.SCTP}
+		}
+		for _, protocol := range protocols {
+			k := engineServiceKey{Addr: d.written.Addr, Port: d.written.Port, Protocol: uint8(protocol)}
+			if have, ok := to[k]; !ok || d.id < have {
+				to[k] = d.id
+			}
+		}
+	}
+	maps.Copy(marks, addresses)
+	return marks
 }

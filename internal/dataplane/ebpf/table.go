@@ -312,14 +312,14 @@ func (p *Plane) retire(r span) {
 }
 
 func (p *Plane) writeSet(id uint32, run span, e *entry, s lvs.Service) error {
-	round := sched.Begin(s.Scheduler, s.Destinations)
+	now := sched.Start(s.Scheduler, e.svc.Destinations)
 	if e.svc.Scheduler == s.Scheduler {
-		now, err := p.round(e)
-		if err != nil {
+		var err error
+		if now, err = p.round(e); err != nil {
 			return err
 		}
-		round = sched.After(s.Scheduler, now, e.svc.Destinations, s.Destinations)
 	}
+	round := sched.After(s.Scheduler, now, e.svc.Destinations, s.Destinations)
 	count := uint32(len(s.Destinations))
 	return p.write("sets", id, engineSet{
 		First: run.first, Count: count, Table: run.first + count, Size: run.count - count,
