@@ -137,7 +137,7 @@ func runDaemon(ctx context.Context, m machinery) error {
 	var door *api.Door // its handler is made first
 	handler := api.Handler(api.Options{Metrics: shown, Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
 		Started: time.Now(), Reload: r.ask, Apply: r.apply, Rollback: r.rollback, History: r.history.versions,
-		Config: func() config.Config { return *r.current.Load() },
+		Config: func() (config.Config, string) { now := r.current.Load(); return now.Config, now.tag() },
 		Read: func(file string, text []byte, format string) (config.Config, config.Problems) {
 			return all.Read(file, text, format, m.env.Names)
 		},
