@@ -45,6 +45,8 @@ func changings(configuration string) []changing {
 		{"changes", "POST", "/v1/changes", `{"changes":[]}`, "/v1/table"},
 		{"changes", "POST", "/v1/changes", `{"changes":[{"kind":"add-server"}]}`, "/v1/table"},
 		{"set-timeouts", "PUT", "/v1/timeouts", `{"tcp":1234,"tcp_fin":0,"udp":0}`, "/v1/timeouts"},
+		{"start-sync", "POST", "/v1/sync-daemons", `{"role":"backup","interface":"eth0"}`, "/v1/sync-daemons"},
+		{"stop-sync", "DELETE", "/v1/sync-daemons/backup", "", "/v1/sync-daemons"},
 		{"apply-config", "PUT", "/v1/config", asText(configuration), "/v1/config"},
 		{"rollback", "POST", "/v1/config/rollback", "", "/v1/config"},
 		{"reload", "POST", "/v1/reload", "", "/v1/config"},
@@ -58,7 +60,7 @@ func changings(configuration string) []changing {
 func (b *bench) tags() string {
 	b.t.Helper()
 	out := ""
-	for _, path := range []string{"/v1/table", "/v1/timeouts", "/v1/config"} {
+	for _, path := range []string{"/v1/table", "/v1/timeouts", "/v1/config", "/v1/sync-daemons"} {
 		out += path + " " + b.tag(path) + " "
 	}
 	return out
@@ -77,6 +79,7 @@ func (b *bench) tag(path string) string {
 // is told what to ask; whoever has does. That goes for all that is described.
 func TestNoUpdateIsLost(t *testing.T) {
 	b := newBench(t, cf(1, ""))
+	b.syncing()
 	b.start()
 	_, _, doc := b.ask("GET", "/openapi.json", "")
 	left := map[string]bool{}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,6 +52,7 @@ type Options struct {
 	Director  Director
 	Observer  Observer
 	Explainer Explainer // nil: this data plane cannot
+	Sync      Syncer    // nil: this data plane cannot
 	// Zero makes a service count from zero, or everything if k is nil.
 	Zero func(ctx context.Context, k *lvs.ServiceKey) error
 	// Metrics answers at /metrics. Nil: nobody does.
@@ -86,6 +88,7 @@ type handlers struct {
 	api       huma.API
 	followers seats // streams of events
 	bodies    seats // large bodies that come over TCP
+	syncing   *sync.Mutex
 }
 
 // A body is an answer in the form huma wants it.
@@ -101,10 +104,14 @@ func Handler(o Options) http.Handler {
 	c.Components.SecuritySchemes = schemes
 	c.Transformers = append(c.Transformers, advise)
 	a := humago.New(mux, c)
-	h := handlers{o, a, newSeats(mostFollowers), newSeats(mostLarge)}
+	if o.Sync == nil {
+		o.Sync = noSyncer{}
+	}
+	h := handlers{o, a, newSeats(mostFollowers), newSeats(mostLarge), new(sync.Mutex)}
 	a.UseMiddleware(h.allowed, h.conditional)
 	huma.Get(a, "/v1/status", h.status, says("status", lvs.RoleRead, "How weir is"))
 	h.table(a)
+	h.sync(a)
 	huma.Get(a, "/v1/connections", h.connections, says("connections", lvs.RoleRead, "Connections that match"))
 	huma.Get(a, "/v1/totals", h.totals, says("totals", lvs.RoleRead, "Every counter"))
 	huma.Get(a, "/v1/explain", h.explain, says("explain", lvs.RoleRead, "What would happen to a packet, and why"))

@@ -21,6 +21,7 @@ const (
 	tableTag   = "/v1/table"
 	timeoutTag = "/v1/timeouts"
 	configTag  = "/v1/config"
+	syncTag    = "/v1/sync-daemons"
 )
 
 // minds says whose tags an operation compares.
