@@ -37,6 +37,7 @@ func (p *Plane) tellReals() error {
 			if err := p.erase("reals", k); err != nil {
 				return fmt.Errorf("forget a real server: %w", err)
 			}
+			delete(p.reals, k)
 		}
 	}
 	for k, id := range want {
@@ -46,7 +47,10 @@ func (p *Plane) tellReals() error {
 		if err := p.write("reals", k, id); err != nil {
 			return err
 		}
+		if p.reals == nil {
+			p.reals = make(map[engineServiceKey]uint32)
+		}
+		p.reals[k] = id
 	}
-	p.reals = want
 	return nil
 }
