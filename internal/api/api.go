@@ -102,7 +102,8 @@ func Handler(o Options) http.Handler {
 	c.DocsPath = ""     // its page would load scripts from elsewhere
 	c.CreateHooks = nil // answers carry no $schema field
 	c.Components.SecuritySchemes = schemes
-	c.Transformers = append(c.Transformers, advise)
+	c.Transformers = append(c.Transformers, advise, brief)
+	c.Formats = formats()
 	a := humago.New(mux, c)
 	if o.Sync == nil {
 		o.Sync = noSyncer{}
@@ -131,7 +132,7 @@ func Handler(o Options) http.Handler {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
 	tellRefusals(a)
-	return looking(mux)
+	return looking(problems(mux))
 }
 
 func (h handlers) status(ctx context.Context, _ *struct{}) (*body[client.Status], error) {
