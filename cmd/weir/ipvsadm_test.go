@@ -164,6 +164,7 @@ func TestTranscripts(t *testing.T) {
 		{"01-basic", "02-services", "03-dests", "04-save-restore", "05-set-zero-daemon", "06-list-conflicts"},
 		{"04b-restore-errors"},
 		{"07-sort-order"},
+		{"60-odd-words"},
 	} {
 		t.Run(run[0], func(t *testing.T) {
 			b := newBench(t, "services: []\n")
