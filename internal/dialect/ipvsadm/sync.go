@@ -58,17 +58,14 @@ func (p *parser) mcastInterface(value string, _ bool) *Failure {
 }
 
 func (p *parser) group(value string, _ bool) *Failure {
+	family := "IPv4"
 	if strings.Contains(value, ":") {
-		a, err := netip.ParseAddr(value)
-		if err != nil || !a.IsMulticast() {
-			return usage("invalid IPv6 mcast-group `%s'", value)
-		}
-		p.c.Daemon.Group = a
-		return nil
+		family = "IPv6"
 	}
-	a, ok := aton(value)
-	if !ok || !a.IsMulticast() {
-		return usage("invalid IPv4 mcast-group `%s'", value)
+	// As for inet_pton, not as for inet_aton, which reads other addresses.
+	a, err := netip.ParseAddr(value)
+	if err != nil || a.Zone() != "" || a.Is4In6() || !a.IsMulticast() {
+		return usage("invalid %s mcast-group `%s'", family, value)
 	}
 	p.c.Daemon.Group = a
 	return nil
