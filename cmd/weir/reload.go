@@ -24,6 +24,15 @@ import (
 
 type digest [sha256.Size]byte
 
+// An inForce is a configuration as it was read from a text.
+type inForce struct {
+	config.Config
+	text digest
+}
+
+// tag is another one for another text.
+func (f inForce) tag() string { return fmt.Sprintf("%x", f.text[:8]) }
+
 // read reads the configuration once.
 func read(m machinery) (config.Config, []byte, config.Problems, error) {
 	text, err := cli.ReadFile(m.File)
@@ -66,8 +75,8 @@ type reloader struct {
 	d       *director.Director
 	log     *slog.Logger
 	file    *logFile
-	current atomic.Pointer[config.Config] // the last good one
-	seen    digest                        // of the text last tried, good or bad
+	current atomic.Pointer[inForce] // the last good one
+	seen    digest                  // of the text last tried, good or bad
 	orders  chan request
 	history history
 	problem atomic.Pointer[string]
@@ -77,6 +86,7 @@ type reloader struct {
 // A request is to read the file again, or to put a text in its place before.
 type request struct {
 	ctx   context.Context
+	match lvs.Match              // the configuration must have such a tag
 	text  func() ([]byte, error) // nil: the file as it is
 	how   string                 // it came to be, for the history
 	reply chan reply
@@ -90,7 +100,7 @@ type reply struct {
 func newReloader(m machinery, d *director.Director, log *slog.Logger, cfg config.Config, text []byte, file *logFile) *reloader {
 	r := &reloader{m: m, d: d, log: log, file: file, seen: sha256.Sum256(text), orders: make(chan request), history: historyOf(m.Socket)}
 	r.keep(text, "start")
-	r.current.Store(&cfg)
+	r.current.Store(&inForce{cfg, r.seen})
 	r.problem.Store(new(string))
 	return r
 }
@@ -103,18 +113,18 @@ func (r *reloader) keep(text []byte, how string) {
 }
 
 // ask reloads for the API and waits for the outcome.
-func (r *reloader) ask(ctx context.Context) (string, config.Problems, error) {
-	return r.request(request{ctx: ctx, how: "reload"})
+func (r *reloader) ask(ctx context.Context, m lvs.Match) (string, config.Problems, error) {
+	return r.request(request{ctx: ctx, match: m, how: "reload"})
 }
 
 // apply puts a text in the place of the configuration file and reloads it.
-func (r *reloader) apply(ctx context.Context, text []byte) (string, config.Problems, error) {
-	return r.request(request{ctx: ctx, how: "apply", text: func() ([]byte, error) { return text, nil }})
+func (r *reloader) apply(ctx context.Context, m lvs.Match, text []byte) (string, config.Problems, error) {
+	return r.request(request{ctx: ctx, match: m, how: "apply", text: func() ([]byte, error) { return text, nil }})
 }
 
 // rollback puts the text before the newest in the place of the file.
-func (r *reloader) rollback(ctx context.Context) (string, config.Problems, error) {
-	return r.request(request{ctx: ctx, how: "rollback", text: r.history.before})
+func (r *reloader) rollback(ctx context.Context, m lvs.Match) (string, config.Problems, error) {
+	return r.request(request{ctx: ctx, match: m, how: "rollback", text: r.history.before})
 }
 
 func (r *reloader) request(q request) (string, config.Problems, error) {
@@ -201,6 +211,9 @@ func (r *reloader) changed(ctx context.Context) {
 
 // obey carries out a request. A text with problems does not touch the file.
 func (r *reloader) obey(ctx context.Context, q request) (config.Problems, error) {
+	if err := r.stale(q); err != nil {
+		return nil, err
+	}
 	if q.text == nil {
 		return r.reload(ctx, q.ctx, q.how)
 	}
@@ -228,6 +241,24 @@ func (r *reloader) obey(ctx context.Context, q request) (config.Problems, error)
 	return r.reload(ctx, q.ctx, q.how)
 }
 
+// stale refuses a request that is about another configuration than the one in
+// force. Whoever wants the file replaced has not seen what is in it, either, if
+// it was changed and not reloaded.
+func (r *reloader) stale(q request) error {
+	now := r.current.Load()
+	if !q.match.Fits(now.tag(), true) {
+		return fmt.Errorf("the configuration: %w", lvs.ErrChanged)
+	}
+	if q.match == nil || q.text == nil {
+		return nil
+	}
+	text, err := cli.ReadFile(r.m.File)
+	if err == nil && sha256.Sum256(text) != now.text {
+		return fmt.Errorf("%s was edited and not reloaded: %w; weir diff shows it, weir reload takes it", r.m.File, lvs.ErrChanged)
+	}
+	return err
+}
+
 // reload reads the file and, if it is good, waits until it is applied. A bad
 // one changes nothing.
 func (r *reloader) reload(ctx, caller context.Context, how string) (config.Problems, error) {
@@ -244,12 +275,12 @@ func (r *reloader) reload(ctx, caller context.Context, how string) (config.Probl
 		r.log.Error("configuration not reloaded", "file", r.m.File, "why", "the old one stays in force")
 		// The files it names are read all the same: a token that was taken
 		// away must not open the door any longer.
-		logProblems(r.log, r.beside.set(*r.current.Load()))
+		logProblems(r.log, r.beside.set(r.current.Load().Config))
 		return problems, err
 	}
 	r.problem.Store(new(string))
 	r.warnFixed(cfg)
-	r.current.Store(&cfg)
+	r.current.Store(&inForce{cfg, r.seen})
 	r.keep(text, how)
 	select {
 	case err = <-r.d.Configure(cfg, r.m.File):

@@ -76,6 +76,12 @@ func explainer(p plane) api.Explainer {
 	return e
 }
 
+// syncer is the data plane as one, if it can exchange connections.
+func syncer(p plane) api.Syncer {
+	s, _ := p.(dataplane.Syncer)
+	return s
+}
+
 // errDown ends a daemon that was asked to take everything away.
 var errDown = errors.New("asked to go down")
 
@@ -135,9 +141,9 @@ func runDaemon(ctx context.Context, m machinery) error {
 		return errors.Join(err, l.Close(), dp.Close())
 	}
 	var door *api.Door // its handler is made first
-	handler := api.Handler(api.Options{Metrics: shown, Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Version: m.env.Version, PID: os.Getpid(),
+	handler := api.Handler(api.Options{Metrics: shown, Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Sync: syncer(dp), Version: m.env.Version, PID: os.Getpid(),
 		Started: time.Now(), Reload: r.ask, Apply: r.apply, Rollback: r.rollback, History: r.history.versions,
-		Config: func() config.Config { return *r.current.Load() },
+		Config: func() (config.Config, string) { now := r.current.Load(); return now.Config, now.tag() },
 		Read: func(file string, text []byte, format string) (config.Config, config.Problems) {
 			return all.Read(file, text, format, m.env.Names)
 		},

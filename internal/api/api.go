@@ -11,6 +11,7 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,8 +29,9 @@ type Director interface {
 	Snapshot() *lvs.Snapshot
 	Events(since time.Time) []lvs.Event
 	NextEvent() <-chan struct{} // closed when the next event happens
-	// Change makes changes by hand; there is an error or nil for each.
-	Change(ctx context.Context, changes []lvs.Change) ([]error, error)
+	// Change makes changes by hand; there is an error or nil for each. All are
+	// refused unless the whole table has a tag of table.
+	Change(ctx context.Context, table lvs.Match, changes []lvs.Change) ([]error, error)
 	// Preview is what a configuration would change, as ipvsadm lines.
 	Preview(ctx context.Context, cfg config.Config) ([]string, error)
 }
@@ -50,6 +52,7 @@ type Options struct {
 	Director  Director
 	Observer  Observer
 	Explainer Explainer // nil: this data plane cannot
+	Sync      Syncer    // nil: this data plane cannot
 	// Zero makes a service count from zero, or everything if k is nil.
 	Zero func(ctx context.Context, k *lvs.ServiceKey) error
 	// Metrics answers at /metrics. Nil: nobody does.
@@ -58,16 +61,17 @@ type Options struct {
 	PID     int
 	Started time.Time
 	// Reload reads the configuration again. Problems that are errors mean
-	// that nothing was changed.
-	Reload func(ctx context.Context) (file string, warnings config.Problems, err error)
+	// that nothing was changed; so does lvs.ErrChanged, if the configuration
+	// has no tag of m.
+	Reload func(ctx context.Context, m lvs.Match) (file string, warnings config.Problems, err error)
 	// Read reads the text of a configuration. An empty format means to find out.
 	Read func(file string, text []byte, format string) (config.Config, config.Problems)
-	// Config is the configuration in force.
-	Config func() config.Config
+	// Config is the configuration in force, and its tag.
+	Config func() (c config.Config, tag string)
 	// Apply puts a text in the place of the configuration file, if it is good,
 	// and reloads; Rollback does so with the text before the newest.
-	Apply    func(ctx context.Context, text []byte) (file string, warnings config.Problems, err error)
-	Rollback func(ctx context.Context) (file string, warnings config.Problems, err error)
+	Apply    func(ctx context.Context, m lvs.Match, text []byte) (file string, warnings config.Problems, err error)
+	Rollback func(ctx context.Context, m lvs.Match) (file string, warnings config.Problems, err error)
 	// History lists the configurations that were applied, oldest first.
 	History func() ([]client.Version, error)
 	// Refused is why the latest reload was refused; empty if it was not.
@@ -81,8 +85,10 @@ type Options struct {
 
 type handlers struct {
 	o         Options
+	api       huma.API
 	followers seats // streams of events
 	bodies    seats // large bodies that come over TCP
+	syncing   *sync.Mutex
 }
 
 // A body is an answer in the form huma wants it.
@@ -96,11 +102,17 @@ func Handler(o Options) http.Handler {
 	c.DocsPath = ""     // its page would load scripts from elsewhere
 	c.CreateHooks = nil // answers carry no $schema field
 	c.Components.SecuritySchemes = schemes
+	c.Transformers = append(c.Transformers, advise, brief)
+	c.Formats = formats()
 	a := humago.New(mux, c)
-	h := handlers{o, newSeats(mostFollowers), newSeats(mostLarge)}
-	a.UseMiddleware(h.allowed)
+	if o.Sync == nil {
+		o.Sync = noSyncer{}
+	}
+	h := handlers{o, a, newSeats(mostFollowers), newSeats(mostLarge), new(sync.Mutex)}
+	a.UseMiddleware(h.allowed, h.conditional)
 	huma.Get(a, "/v1/status", h.status, says("status", lvs.RoleRead, "How weir is"))
 	h.table(a)
+	h.sync(a)
 	huma.Get(a, "/v1/connections", h.connections, says("connections", lvs.RoleRead, "Connections that match"))
 	huma.Get(a, "/v1/totals", h.totals, says("totals", lvs.RoleRead, "Every counter"))
 	huma.Get(a, "/v1/explain", h.explain, says("explain", lvs.RoleRead, "What would happen to a packet, and why"))
@@ -109,18 +121,18 @@ func Handler(o Options) http.Handler {
 	says("follow", lvs.RoleRead, "What happens from now on, as server-sent events")(&stream)
 	sse.Register(a, stream, map[string]any{"event": lvs.Event{}}, h.follow)
 	huma.Get(a, "/v1/config", h.config, says("config", lvs.RoleAdmin, "The configuration in force, as weir.yaml"))
-	huma.Put(a, "/v1/config", h.applyConfig, says("apply-config", lvs.RoleAdmin, "Replace the configuration file and apply it, or change nothing"), large)
+	huma.Put(a, "/v1/config", h.applyConfig, says("apply-config", lvs.RoleAdmin, "Replace the configuration file and apply it, or change nothing"), large, minds(configTag))
 	huma.Get(a, "/v1/config/history", h.history, says("history", lvs.RoleRead, "The configurations that were applied, oldest first"))
-	huma.Post(a, "/v1/config/rollback", h.rollback, says("rollback", lvs.RoleAdmin, "Go back to the configuration before"))
+	huma.Post(a, "/v1/config/rollback", h.rollback, says("rollback", lvs.RoleAdmin, "Go back to the configuration before"), minds(configTag))
 	huma.Post(a, "/v1/config/check", h.checkConfig, says("check-config", lvs.RoleOperate, "What is wrong with a configuration"), large, asks)
 	huma.Post(a, "/v1/config/diff", h.diffConfig, says("diff-config", lvs.RoleOperate, "What a configuration would change"), large, asks)
-	huma.Post(a, "/v1/reload", h.reload, says("reload", lvs.RoleAdmin, "Read the configuration again"))
-	huma.Post(a, "/v1/down", h.down, says("down", lvs.RoleAdmin, "Take the table away and stop"))
+	huma.Post(a, "/v1/reload", h.reload, says("reload", lvs.RoleAdmin, "Read the configuration again"), minds(configTag))
+	huma.Post(a, "/v1/down", h.down, says("down", lvs.RoleAdmin, "Take the table away and stop"), minds(tableTag))
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
 	tellRefusals(a)
-	return looking(mux)
+	return looking(problems(mux))
 }
 
 func (h handlers) status(ctx context.Context, _ *struct{}) (*body[client.Status], error) {
@@ -262,14 +274,17 @@ func (h handlers) follow(ctx context.Context, q *struct {
 	}
 }
 
-func (h handlers) reload(ctx context.Context, _ *struct{}) (*body[client.Reloaded], error) {
+func (h handlers) reload(ctx context.Context, _ *struct{}) (*tagged[client.Reloaded], error) {
 	return h.reloaded(ctx, "read the configuration again", h.o.Reload)
 }
 
 // reloaded is the answer to a configuration that was applied, or was not.
-func (h handlers) reloaded(ctx context.Context, what string, do func(context.Context) (string, config.Problems, error)) (*body[client.Reloaded], error) {
-	file, problems, err := do(ctx)
+func (h handlers) reloaded(ctx context.Context, what string, do func(context.Context, lvs.Match) (string, config.Problems, error)) (*tagged[client.Reloaded], error) {
+	file, problems, err := do(ctx, match(ctx))
 	guard.Of(ctx).Note(what, err)
+	if errors.Is(err, lvs.ErrChanged) {
+		return nil, problem(err)
+	}
 	if err != nil {
 		return nil, refusal("the configuration was not changed", err)
 	}
@@ -277,7 +292,8 @@ func (h handlers) reloaded(ctx context.Context, what string, do func(context.Con
 	for _, p := range problems {
 		out.Warnings = append(out.Warnings, p.String())
 	}
-	return &body[client.Reloaded]{out}, nil
+	_, out.Tag = h.o.Config()
+	return withTag(out.Tag, out), nil
 }
 
 // refusal turns err into a problem; those of a configuration one by one.
@@ -294,7 +310,11 @@ func refusal(text string, err error) error {
 }
 
 func (h handlers) down(ctx context.Context, _ *struct{}) (*body[client.Downed], error) {
-	guard.Of(ctx).Note("take the table away and stop", nil)
+	err := h.asSeen(ctx, nil)
+	guard.Of(ctx).Note("take the table away and stop", err)
+	if err != nil {
+		return nil, problem(err)
+	}
 	out := client.Downed{Kept: []string{}}
 	for _, k := range h.o.Down() {
 		out.Kept = append(out.Kept, k.String())

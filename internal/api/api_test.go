@@ -56,7 +56,7 @@ func (d *fakeDirector) Events(since time.Time) (out []lvs.Event) {
 	return out
 }
 
-func (d *fakeDirector) Change(_ context.Context, cs []lvs.Change) ([]error, error) {
+func (d *fakeDirector) Change(_ context.Context, _ lvs.Match, cs []lvs.Change) ([]error, error) {
 	d.asked = append(d.asked, cs...)
 	return make([]error, len(cs)), nil
 }
@@ -100,7 +100,8 @@ func options() Options {
 	dp.Connect(
 		lvs.Connection{Protocol: lvs.TCP, Client: netip.MustParseAddrPort("203.0.113.7:4000"), Virtual: web.Addr, Destination: one, State: lvs.StateEstablished, Expires: 90 * time.Second},
 		lvs.Connection{Protocol: lvs.UDP, Client: netip.MustParseAddrPort("198.51.100.9:53"), Virtual: web.Addr, Destination: two})
-	return Options{Director: &fakeDirector{next: make(chan struct{})}, Observer: dp, Version: "1.2"}
+	return Options{Director: &fakeDirector{next: make(chan struct{})}, Observer: dp, Version: "1.2",
+		Config: func() (config.Config, string) { return config.Default(), "tag" }}
 }
 
 // TestDrift: what others put into the table is told for what it is; the sorry
@@ -249,13 +250,13 @@ func TestEventsAreWaitedFor(t *testing.T) {
 func TestARefusedReload(t *testing.T) {
 	o := options()
 	var ps config.Problems = []config.Problem{{Place: config.Place{File: "f", Line: 3}, Text: "bad"}, {Text: "odd", Warning: true}}
-	o.Reload = func(context.Context) (string, config.Problems, error) { return "f", ps, ps.Err() }
+	o.Reload = func(context.Context, lvs.Match) (string, config.Problems, error) { return "f", ps, ps.Err() }
 	c, _ := serve(t, o)
 	_, err := c.Reload(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "\nf:3: bad") || strings.Contains(err.Error(), "odd") {
 		t.Errorf("refusal %v", err)
 	}
-	o.Reload = func(context.Context) (string, config.Problems, error) { return "f", ps[1:], nil }
+	o.Reload = func(context.Context, lvs.Match) (string, config.Problems, error) { return "f", ps[1:], nil }
 	c, _ = serve(t, o)
 	if r, err := c.Reload(t.Context()); err != nil || len(r.Warnings) != 1 {
 		t.Errorf("reloaded %+v, %v", r, err)

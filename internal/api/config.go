@@ -10,11 +10,12 @@ import (
 
 	"github.com/weir-lb/weir/internal/api/client"
 	"github.com/weir-lb/weir/internal/config"
+	"github.com/weir-lb/weir/internal/lvs"
 )
 
-func (h handlers) config(context.Context, *struct{}) (*body[client.Config], error) {
-	snap := h.o.Director.Snapshot()
-	return &body[client.Config]{client.Config{File: snap.Config, Text: string(config.Write(h.o.Config())), ByHand: h.hands()}}, nil
+func (h handlers) config(context.Context, *struct{}) (*tagged[client.Config], error) {
+	c, tag := h.o.Config()
+	return withTag(tag, client.Config{File: h.o.Director.Snapshot().Config, Text: string(config.Write(c)), Tag: tag, ByHand: h.hands()}), nil
 }
 
 // hands are the services that are not as the configuration has them, sorted.
@@ -52,13 +53,15 @@ func (h handlers) diffConfig(ctx context.Context, q *struct{ Body client.ConfigT
 	return &body[client.Diff]{client.Diff{Steps: steps, ByHand: h.hands()}}, nil
 }
 
-func (h handlers) applyConfig(ctx context.Context, q *struct{ Body client.ConfigText }) (*body[client.Reloaded], error) {
+func (h handlers) applyConfig(ctx context.Context, q *struct{ Body client.ConfigText }) (*tagged[client.Reloaded], error) {
 	text := []byte(q.Body.Text)
 	what := fmt.Sprintf("apply a configuration of %d bytes, sha256 %x", len(text), sha256.Sum256(text))
-	return h.reloaded(ctx, what, func(ctx context.Context) (string, config.Problems, error) { return h.o.Apply(ctx, text) })
+	return h.reloaded(ctx, what, func(ctx context.Context, m lvs.Match) (string, config.Problems, error) {
+		return h.o.Apply(ctx, m, text)
+	})
 }
 
-func (h handlers) rollback(ctx context.Context, _ *struct{}) (*body[client.Reloaded], error) {
+func (h handlers) rollback(ctx context.Context, _ *struct{}) (*tagged[client.Reloaded], error) {
 	return h.reloaded(ctx, "go back to the configuration before", h.o.Rollback)
 }
 

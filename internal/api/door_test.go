@@ -25,9 +25,8 @@ const someOrder = `{"changes":[{"kind":"order","service":{"service":"tcp:192.0.2
 
 func remoteOptions() Options {
 	o := options()
-	nothing := func(context.Context) (string, config.Problems, error) { return "f", nil, nil }
+	nothing := func(context.Context, lvs.Match) (string, config.Problems, error) { return "f", nil, nil }
 	o.Reload, o.Rollback = nothing, nothing
-	o.Config = config.Default
 	o.Zero = func(context.Context, *lvs.ServiceKey) error { return nil }
 	o.Down = func() []lvs.ServiceKey { return nil }
 	o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x 1\n") })

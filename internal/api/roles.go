@@ -127,6 +127,7 @@ func tellRefusals(a huma.API) {
 			op.Responses["401"] = answer("nobody is logged in", "WWW-Authenticate", "how to log in")
 			op.Responses["403"] = answer("the caller's role is not enough", "", "")
 			op.Responses["429"] = answer("more than allowed", "Retry-After", "seconds to wait")
+			tellStale(op, answer("", "", ""))
 		}
 	}
 }

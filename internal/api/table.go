@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,21 +20,21 @@ const mostBytes = 64 << 20
 // table registers what reads and changes the table.
 func (h handlers) table(a huma.API) {
 	huma.Get(a, "/v1/services", h.services, says("services", lvs.RoleRead, "The table with health and counters"), lists(a, []client.Service{}))
-	huma.Post(a, "/v1/services", h.addService, says("add-service", lvs.RoleAdmin, "Add a virtual service"), created)
+	huma.Post(a, "/v1/services", h.addService, says("add-service", lvs.RoleAdmin, "Add a virtual service"), created, minds(tableTag))
 	huma.Get(a, "/v1/services/{service}", h.service, says("service", lvs.RoleRead, "One virtual service"))
-	huma.Put(a, "/v1/services/{service}", h.editService, says("edit-service", lvs.RoleAdmin, "Replace everything of a service but its real servers"))
-	huma.Delete(a, "/v1/services/{service}", h.deleteService, says("delete-service", lvs.RoleAdmin, "Delete a virtual service"))
-	huma.Post(a, "/v1/services/{service}/destinations", h.addDestination, says("add-server", lvs.RoleAdmin, "Add a real server"), created)
-	huma.Put(a, "/v1/services/{service}/destinations/{destination}", h.editDestination, says("edit-server", lvs.RoleAdmin, "Replace everything of a real server but its address"))
-	huma.Delete(a, "/v1/services/{service}/destinations/{destination}", h.deleteDestination, says("delete-server", lvs.RoleAdmin, "Delete a real server"))
-	huma.Put(a, "/v1/services/{service}/destinations/{destination}/order", h.order, says("order", lvs.RoleOperate, "Give a real server a weight that beats configuration and health"))
-	huma.Delete(a, "/v1/services/{service}/destinations/{destination}/order", h.revoke, says("revoke", lvs.RoleOperate, "Take such an order back"))
+	huma.Put(a, "/v1/services/{service}", h.editService, says("edit-service", lvs.RoleAdmin, "Replace everything of a service but its real servers"), minds(serviceTag))
+	huma.Delete(a, "/v1/services/{service}", h.deleteService, says("delete-service", lvs.RoleAdmin, "Delete a virtual service"), minds(serviceTag))
+	huma.Post(a, "/v1/services/{service}/destinations", h.addDestination, says("add-server", lvs.RoleAdmin, "Add a real server"), created, minds(serviceTag))
+	huma.Put(a, "/v1/services/{service}/destinations/{destination}", h.editDestination, says("edit-server", lvs.RoleAdmin, "Replace everything of a real server but its address"), minds(serviceTag))
+	huma.Delete(a, "/v1/services/{service}/destinations/{destination}", h.deleteDestination, says("delete-server", lvs.RoleAdmin, "Delete a real server"), minds(serviceTag))
+	huma.Put(a, "/v1/services/{service}/destinations/{destination}/order", h.order, says("order", lvs.RoleOperate, "Give a real server a weight that beats configuration and health"), minds(serviceTag))
+	huma.Delete(a, "/v1/services/{service}/destinations/{destination}/order", h.revoke, says("revoke", lvs.RoleOperate, "Take such an order back"), minds(serviceTag))
 	huma.Get(a, "/v1/table", h.wholeTable, says("table", lvs.RoleRead, "The table alone"))
-	huma.Put(a, "/v1/table", h.replaceTable, says("replace-table", lvs.RoleAdmin, "Replace the whole table, or nothing"), large)
-	huma.Post(a, "/v1/changes", h.changes, says("changes", lvs.RoleOperate, "Make many changes, each by itself"), large)
-	huma.Post(a, "/v1/zero", h.zero, says("zero", lvs.RoleOperate, "Count from zero"))
+	huma.Put(a, "/v1/table", h.replaceTable, says("replace-table", lvs.RoleAdmin, "Replace the whole table, or nothing"), large, minds(tableTag))
+	huma.Post(a, "/v1/changes", h.changes, says("changes", lvs.RoleOperate, "Make many changes, each by itself"), large, minds(tableTag))
+	huma.Post(a, "/v1/zero", h.zero, says("zero", lvs.RoleOperate, "Count from zero"), minds(serviceTag, tableTag))
 	huma.Get(a, "/v1/timeouts", h.timeouts, says("timeouts", lvs.RoleRead, "The timeouts in force"))
-	huma.Put(a, "/v1/timeouts", h.setTimeouts, says("set-timeouts", lvs.RoleAdmin, "Set timeouts"))
+	huma.Put(a, "/v1/timeouts", h.setTimeouts, says("set-timeouts", lvs.RoleAdmin, "Set timeouts"), minds(timeoutTag))
 }
 
 func created(op *huma.Operation) { op.DefaultStatus = http.StatusCreated }
@@ -46,7 +45,6 @@ func large(op *huma.Operation) { op.MaxBodyBytes, op.BodyReadTimeout = mostBytes
 // fills it.
 type Named struct {
 	Service string `path:"service" example:"tcp:192.0.2.1:80" doc:"protocol, address and port; or fwm:7"`
-	IfMatch string `header:"If-Match" doc:"refuse unless the service has this tag"`
 }
 
 func (n Named) key() (lvs.ServiceKey, error) {
@@ -57,16 +55,13 @@ func (n Named) key() (lvs.ServiceKey, error) {
 	return k, nil
 }
 
-// match is the tag without the quotes of an entity tag.
-func (n Named) match() string { return strings.Trim(n.IfMatch, `"`) }
-
 // Placed is a destination that stands in the path.
 type Placed struct {
 	Named
 	Destination string `path:"destination" example:"10.0.0.1:80"`
 }
 
-func (p Placed) change(kind lvs.ChangeKind) (lvs.Change, error) {
+func (p Placed) change(ctx context.Context, kind lvs.ChangeKind) (lvs.Change, error) {
 	k, err := p.key()
 	if err != nil {
 		return lvs.Change{}, err
@@ -75,14 +70,16 @@ func (p Placed) change(kind lvs.ChangeKind) (lvs.Change, error) {
 	if err != nil {
 		return lvs.Change{}, huma.Error422UnprocessableEntity("destination: want address and port: " + p.Destination)
 	}
-	return lvs.Change{Kind: kind, Service: lvs.Service{Key: k}, Destination: lvs.Destination{Addr: at}, Match: p.match()}, nil
+	return lvs.Change{Kind: kind, Service: lvs.Service{Key: k}, Destination: lvs.Destination{Addr: at}, Match: match(ctx)}, nil
 }
 
 // A tagged is an answer with an entity tag.
 type tagged[T any] struct {
-	ETag string `header:"ETag"`
+	ETag string `header:"ETag" doc:"for If-Match of what changes it"`
 	Body T
 }
+
+func withTag[T any](tag string, content T) *tagged[T] { return &tagged[T]{`"` + tag + `"`, content} }
 
 // one makes one change and answers with the service as it is then; nil if it
 // is gone.
@@ -95,7 +92,7 @@ func (h handlers) one(ctx context.Context, c lvs.Change) (*tagged[client.Service
 
 // make makes one change; a refusal comes as a problem.
 func (h handlers) make(ctx context.Context, c lvs.Change) error {
-	errs, err := h.o.Director.Change(ctx, []lvs.Change{c})
+	errs, err := h.o.Director.Change(ctx, nil, []lvs.Change{c})
 	if err == nil && errs[0] != nil {
 		err = errs[0]
 	}
@@ -145,7 +142,7 @@ func (h handlers) addService(ctx context.Context, q *struct{ Body client.Service
 	if err != nil {
 		return nil, problem(err)
 	}
-	return h.one(ctx, lvs.Change{Kind: lvs.AddService, Service: s})
+	return h.one(ctx, lvs.Change{Kind: lvs.AddService, Service: s, Match: match(ctx)})
 }
 
 func (h handlers) editService(ctx context.Context, q *struct {
@@ -163,7 +160,7 @@ func (h handlers) editService(ctx context.Context, q *struct {
 	if s.Key != k {
 		return nil, huma.Error422UnprocessableEntity("the body is about another service than the path")
 	}
-	return h.one(ctx, lvs.Change{Kind: lvs.EditService, Service: s, Match: q.match()})
+	return h.one(ctx, lvs.Change{Kind: lvs.EditService, Service: s, Match: match(ctx)})
 }
 
 func (h handlers) deleteService(ctx context.Context, q *struct{ Named }) (*struct{}, error) {
@@ -171,7 +168,7 @@ func (h handlers) deleteService(ctx context.Context, q *struct{ Named }) (*struc
 	if err != nil {
 		return nil, err
 	}
-	return nil, h.make(ctx, lvs.Change{Kind: lvs.DeleteService, Service: lvs.Service{Key: k}, Match: q.match()})
+	return nil, h.make(ctx, lvs.Change{Kind: lvs.DeleteService, Service: lvs.Service{Key: k}, Match: match(ctx)})
 }
 
 func (h handlers) addDestination(ctx context.Context, q *struct {
@@ -186,14 +183,14 @@ func (h handlers) addDestination(ctx context.Context, q *struct {
 	if err != nil {
 		return nil, problem(err)
 	}
-	return h.one(ctx, lvs.Change{Kind: lvs.AddDestination, Service: lvs.Service{Key: k}, Destination: d, Match: q.match()})
+	return h.one(ctx, lvs.Change{Kind: lvs.AddDestination, Service: lvs.Service{Key: k}, Destination: d, Match: match(ctx)})
 }
 
 func (h handlers) editDestination(ctx context.Context, q *struct {
 	Placed
 	Body client.DestinationSpec
 }) (*tagged[client.Service], error) {
-	c, err := q.change(lvs.EditDestination)
+	c, err := q.change(ctx, lvs.EditDestination)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +206,7 @@ func (h handlers) editDestination(ctx context.Context, q *struct {
 }
 
 func (h handlers) deleteDestination(ctx context.Context, q *struct{ Placed }) (*struct{}, error) {
-	c, err := q.change(lvs.DeleteDestination)
+	c, err := q.change(ctx, lvs.DeleteDestination)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +217,7 @@ func (h handlers) order(ctx context.Context, q *struct {
 	Placed
 	Body client.OrderSpec
 }) (*tagged[client.Service], error) {
-	c, err := q.change(lvs.OrderWeight)
+	c, err := q.change(ctx, lvs.OrderWeight)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +229,7 @@ func (h handlers) order(ctx context.Context, q *struct {
 }
 
 func (h handlers) revoke(ctx context.Context, q *struct{ Placed }) (*tagged[client.Service], error) {
-	c, err := q.change(lvs.RevokeOrder)
+	c, err := q.change(ctx, lvs.RevokeOrder)
 	if err != nil {
 		return nil, err
 	}

@@ -24,19 +24,19 @@ func (h handlers) wholeTable(context.Context, *struct{}) (*tagged[client.Table],
 }
 
 func (h handlers) showTable() (*tagged[client.Table], error) {
-	installed := slices.Collect(h.o.Director.Snapshot().Installed.Values())
-	return &tagged[client.Table]{`"` + lvs.TagOf(installed) + `"`, client.TableOf(installed)}, nil
+	snap := h.o.Director.Snapshot()
+	return withTag(tagOf(snap), client.TableOf(slices.Collect(snap.Installed.Values()))), nil
 }
 
-func (h handlers) replaceTable(ctx context.Context, q *struct {
-	IfMatch string `header:"If-Match" doc:"refuse unless the table has this tag"`
-	Body    client.Table
-}) (*tagged[client.Table], error) {
+// tagOf is the tag of the whole table.
+func tagOf(s *lvs.Snapshot) string { return lvs.TagOf(slices.Collect(s.Installed.Values())) }
+
+func (h handlers) replaceTable(ctx context.Context, q *struct{ Body client.Table }) (*tagged[client.Table], error) {
 	table, errs := q.Body.Noun()
 	if len(errs) > 0 {
 		return nil, huma.Error422UnprocessableEntity("the table was not changed", errs...)
 	}
-	c := lvs.Change{Kind: lvs.ReplaceTable, Table: table, Match: Named{IfMatch: q.IfMatch}.match()}
+	c := lvs.Change{Kind: lvs.ReplaceTable, Table: table, Match: match(ctx)}
 	if err := h.make(ctx, c); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,10 @@ func (h handlers) changes(ctx context.Context, q *struct{ Body client.Changes })
 	if err := permitted(call, good); err != nil {
 		return nil, err
 	}
-	errs, err := h.o.Director.Change(ctx, good)
+	errs, err := h.o.Director.Change(ctx, match(ctx), good)
+	if len(good) == 0 {
+		err = h.asSeen(ctx, nil) // the director had nothing to refuse
+	}
 	if err != nil {
 		noteAll(call, good, err)
 		return nil, problem(err)
@@ -110,23 +113,27 @@ func (h handlers) zero(ctx context.Context, q *struct {
 		}
 		k, name = &only, only.String()
 	}
-	err := h.o.Zero(ctx, k)
+	err := h.asSeen(ctx, k)
+	if err == nil {
+		err = h.o.Zero(ctx, k)
+	}
 	guard.Of(ctx).Note("count from zero: "+name, err)
+	if errors.Is(err, lvs.ErrNoService) || errors.Is(err, lvs.ErrChanged) {
+		return nil, problem(err)
+	}
 	if err != nil {
-		if errors.Is(err, lvs.ErrNoService) {
-			return nil, problem(err)
-		}
 		return nil, unreadable(err)
 	}
 	return &body[client.Zeroed]{client.Zeroed{Zeroed: name}}, nil
 }
 
-func (h handlers) timeouts(context.Context, *struct{}) (*body[client.Timeouts], error) {
-	return &body[client.Timeouts]{client.TimeoutsOf(h.o.Director.Snapshot().Timeouts)}, nil
+func (h handlers) timeouts(context.Context, *struct{}) (*tagged[client.Timeouts], error) {
+	t := h.o.Director.Snapshot().Timeouts
+	return withTag(t.Tag(), client.TimeoutsOf(t)), nil
 }
 
-func (h handlers) setTimeouts(ctx context.Context, q *struct{ Body client.Timeouts }) (*body[client.Timeouts], error) {
-	if err := h.make(ctx, lvs.Change{Kind: lvs.SetTimeouts, Timeouts: q.Body.Noun()}); err != nil {
+func (h handlers) setTimeouts(ctx context.Context, q *struct{ Body client.Timeouts }) (*tagged[client.Timeouts], error) {
+	if err := h.make(ctx, lvs.Change{Kind: lvs.SetTimeouts, Timeouts: q.Body.Noun(), Match: match(ctx)}); err != nil {
 		return nil, err
 	}
 	return h.timeouts(ctx, nil)

@@ -111,9 +111,9 @@ func (s *speaker) obey(ctx context.Context, c ipvsadm.Command) int {
 		}
 		return s.outcome(c, s.weir.Zero(ctx, k))
 	case ipvsadm.StartDaemon:
-		return s.fail(&ipvsadm.Failure{Text: "Protocol not available", Code: ipvsadm.Refused})
+		return s.outcome(c, s.weir.StartSync(ctx, c.Daemon))
 	case ipvsadm.StopDaemon:
-		return s.fail(&ipvsadm.Failure{Text: "No daemon is running", Code: ipvsadm.Refused})
+		return s.outcome(c, s.weir.StopSync(ctx, c.Daemon.Role))
 	}
 	return s.list(ctx, c)
 }

@@ -31,8 +31,11 @@ func (s *speaker) list(ctx context.Context, c ipvsadm.Command) int {
 		}
 		return s.print(ipvsadm.TimeoutLine(t), nil)
 	case c.Show.Daemons:
-		_, err := s.weir.Timeouts(ctx) // there are no daemons, but there must be a weir
-		return s.outcome(c, err)
+		all, err := s.weir.SyncDaemons(ctx)
+		if err != nil {
+			return s.outcome(c, err)
+		}
+		return s.print(ipvsadm.DaemonLines(all), nil)
 	case c.Named:
 		return s.listService(ctx, c)
 	}

@@ -85,6 +85,18 @@ type Sharer interface {
 	Astray(ctx context.Context) ([]string, error)
 }
 
+// A Syncer is a body that can exchange connections with other directors. What
+// it starts runs on without weir, as forwarding does.
+type Syncer interface {
+	// StartSync starts a sync daemon: lvs.ErrDaemonRuns if one of its role runs,
+	// lvs.ErrNoInterface if its interface is not there.
+	StartSync(ctx context.Context, d lvs.SyncDaemon) error
+	// StopSync ends one: lvs.ErrNoDaemon if none runs.
+	StopSync(ctx context.Context, r lvs.SyncRole) error
+	// SyncDaemons are those that run, the master first, with every value.
+	SyncDaemons(ctx context.Context) ([]lvs.SyncDaemon, error)
+}
+
 // An Explainer runs a made-up packet through the real engine and tells what
 // would happen to it. Nothing changes by it: no connection is made, no counter
 // moves, no scheduler takes a turn.

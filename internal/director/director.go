@@ -108,15 +108,19 @@ func (d *Director) Reach(n lvs.Network) { d.tell(func(m *mind) { m.reach(n) }) }
 // Change makes changes by hand, one after the other. Each takes effect or is
 // refused by itself; the answer has an error or nil for each. What took effect
 // is in the data plane and in the snapshot by then. An error of Change itself
-// means that nobody waits any more, not that nothing was done.
-func (d *Director) Change(ctx context.Context, changes []lvs.Change) ([]error, error) {
+// means that nothing was done, since the whole table has no tag of table; or
+// that nobody waits any more, not that nothing was done.
+func (d *Director) Change(ctx context.Context, table lvs.Match, changes []lvs.Change) ([]error, error) {
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	b := &batch{changes: changes, errs: make([]error, len(changes)), open: len(changes), done: make(chan []error, 1)}
+	b := &batch{table: table, changes: changes, errs: make([]error, len(changes)), open: len(changes), done: make(chan []error, 1)}
 	d.tell(func(m *mind) { m.asked(b) })
 	select {
 	case errs := <-b.done:
+		if b.stale {
+			return nil, tableChanged()
+		}
 		return errs, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()

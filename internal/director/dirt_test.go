@@ -53,7 +53,7 @@ func TestPiecesMakeTheWhole(t *testing.T) {
 func (b *bench) ask(changes ...lvs.Change) {
 	ctx := b.t.Context()
 	go func() {
-		if _, err := b.d.Change(ctx, changes); err != nil && ctx.Err() == nil {
+		if _, err := b.d.Change(ctx, nil, changes); err != nil && ctx.Err() == nil {
 			b.t.Errorf("change: %v", err)
 		}
 	}()

@@ -14,6 +14,8 @@ import (
 
 // A batch is a list of changes one caller waits for.
 type batch struct {
+	table   lvs.Match // the whole table must have such a tag, or nothing is done
+	stale   bool      // it has not
 	changes []lvs.Change
 	errs    []error
 	open    int // how many have no answer yet
@@ -89,8 +91,14 @@ func (m *mind) take() {
 		a := m.queue[0]
 		c := a.change()
 		adds := c.Kind == lvs.AddService || c.Kind == lvs.AddDestination
-		if adds && m.trial.gone[c.Service.Key] || c.Match != "" && len(m.trial.taken) > 0 {
+		// A tag is compared with what stands, so nothing may be on its way.
+		asks := c.Match != nil || a.i == 0 && a.b.table != nil
+		if adds && m.trial.gone[c.Service.Key] || asks && len(m.trial.taken) > 0 {
 			break
+		}
+		if a.i == 0 && !m.fits(a.b.table) {
+			m.turnAway(a.b)
+			continue
 		}
 		m.queue = m.queue[1:]
 		if err := m.make(c); err != nil {
@@ -183,12 +191,12 @@ func (m *mind) restore(k lvs.ServiceKey) {
 // make changes what is asked for, or refuses.
 func (m *mind) make(c lvs.Change) error {
 	k, at := c.Service.Key, c.Destination.Addr
+	if err := m.match(c); err != nil {
+		return err
+	}
 	if c.Kind == lvs.SetTimeouts {
 		m.timeouts, m.tuned = c.Timeouts.Over(m.timeouts), false
 		return nil
-	}
-	if err := m.match(c); err != nil {
-		return err
 	}
 	if c.WholeTable() {
 		return m.replace(c)
@@ -214,23 +222,6 @@ func (m *mind) make(c lvs.Change) error {
 		return err
 	}
 	m.follow(c)
-	return nil
-}
-
-// match refuses a change of something that is not as the caller believes.
-func (m *mind) match(c lvs.Change) error {
-	if c.Match == "" {
-		return nil
-	}
-	if c.WholeTable() {
-		if lvs.TagOf(m.found().Services()) != c.Match {
-			return fmt.Errorf("the table: %w", lvs.ErrChanged)
-		}
-		return nil
-	}
-	if s, ok := m.standing(c.Service.Key); !ok || s.Tag() != c.Match {
-		return fmt.Errorf("%s: %w", c.Service.Key, lvs.ErrChanged)
-	}
 	return nil
 }
 

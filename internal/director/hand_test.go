@@ -20,7 +20,7 @@ import (
 
 func (b *bench) change(cs ...lvs.Change) []error {
 	b.t.Helper()
-	errs, err := b.d.Change(b.t.Context(), cs)
+	errs, err := b.d.Change(b.t.Context(), nil, cs)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestMatch(t *testing.T) {
 		<-b.d.Configure(config.Config{}, "f")
 		b.good(by(lvs.AddService, one, 0))
 		c := by(lvs.EditService, one, 0)
-		c.Match, c.Service.Scheduler = b.d.Snapshot().Installed.At(web).Tag(), lvs.WRR
+		c.Match, c.Service.Scheduler = lvs.MatchOf(b.d.Snapshot().Installed.At(web).Tag()), lvs.WRR
 		errs := b.change(c, c)
 		if errs[0] != nil || !errors.Is(errs[1], lvs.ErrChanged) {
 			t.Errorf("%v", errs)

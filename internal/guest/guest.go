@@ -94,7 +94,7 @@ func (m Machine) boot(ctx context.Context, k Kernel, initrd, console string, out
 		"-m", strconv.Itoa(orElse(m.Memory, 1024)), "-smp", strconv.Itoa(orElse(m.CPUs, 1)),
 		"-display", "none", "-monitor", "none", "-nodefaults", "-no-reboot",
 		"-serial", "file:"+console, "-serial", "stdio",
-		"-kernel", k.Image, "-initrd", initrd, "-append", "console=ttyS0 panic=-1 quiet net.ifnames=0")
+		"-kernel", k.Image, "-initrd", initrd, "-append", "console=ttyS0 panic=-1 quiet net.ifnames=0 no_timer_check")
 	cmd.WaitDelay = 5 * time.Second
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -25,7 +25,7 @@ var (
 	// ErrRange says that a number is out of its range.
 	ErrRange = errors.New("out of range")
 	// ErrChanged says that what was to be changed is not as the caller believed.
-	ErrChanged = errors.New("it has been changed meanwhile")
+	ErrChanged = errors.New("it has been changed meanwhile: read it again, and decide anew")
 	// ErrFull says that the data plane has no room for what was asked.
 	ErrFull = errors.New("the data plane is full")
 	// ErrUnsupported says that this data plane cannot do what was asked.
@@ -63,9 +63,10 @@ type Change struct {
 	Timeouts    Timeouts
 	Table       []Service
 	Until       time.Time // of an order to drain: when it should be done
-	// Match refuses the change unless the service has this tag (see
-	// Service.Tag). Empty: whatever it is.
-	Match string
+	// Match refuses the change unless what it is about has such a tag: the
+	// whole table if it is one of the table or adds a service (see TagOf), the
+	// timeouts, or else the service.
+	Match Match
 }
 
 // WholeTable tells whether c is about all services at once.
@@ -114,6 +115,11 @@ type Timeouts struct {
 	TCP    time.Duration // ESTABLISHED, 900 s
 	TCPFin time.Duration // FIN_WAIT, 120 s
 	UDP    time.Duration // 300 s
+}
+
+// Tag is a short text that is another one once one of the timeouts is.
+func (t Timeouts) Tag() string {
+	return fmt.Sprintf("%.0f-%.0f-%.0f", t.TCP.Seconds(), t.TCPFin.Seconds(), t.UDP.Seconds())
 }
 
 // Over is t where it says something, and else what base says.

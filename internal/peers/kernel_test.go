@@ -108,6 +108,7 @@ func playKernelIPVS(t *testing.T) {
 	defer c.Close()
 	s.talks(c)
 	s.scene("agrees", (*theatre).agrees)
+	s.scene("synchronises", (*theatre).synchronises)
 	s.scene("is killed", func(s *theatre) { s.isKilled(c) })
 	s.scene("reports", func(s *theatre) { s.reports(c) })
 	s.scene("corrects", func(s *theatre) { s.corrects(c) })
@@ -184,6 +185,47 @@ func (s *theatre) agrees() {
 	if !strings.Contains(conns, "masq") || strings.Contains(conns, "unknown") {
 		s.Errorf("connections:\n%s", conns)
 	}
+}
+
+// synchronises: sync daemons weir starts are those the real tool lists, what the
+// one refuses the other does, and weir down ends only weir's.
+func (s *theatre) synchronises() {
+	weir := func(args ...string) { s.out(s.dir+"/weir", append([]string{"ipvsadm"}, args...)...) }
+	same := func(want string) {
+		s.Helper()
+		mine, real := s.out(s.dir+"/weir", "ipvsadm", "-L", "--daemon"), s.out("ipvsadm", "-L", "--daemon")
+		if mine != want || real != want {
+			s.Errorf("daemons\nweir:\n%s\nthe original:\n%s\nwant:\n%s", mine, real, want)
+		}
+	}
+	refuse := func(line string) {
+		s.Helper()
+		answer := func(program string, first ...string) string {
+			out, err := s.Director.Command(s.Context(), program, append(first, strings.Fields(line)...)...).CombinedOutput()
+			return fmt.Sprintf("%s%v", out, err)
+		}
+		if mine, real := answer(s.dir+"/weir", "ipvsadm"), answer("ipvsadm"); mine != real || !strings.Contains(mine, "exit status 255") {
+			s.Errorf("ipvsadm %s\nweir:\n%s\nthe original:\n%s", line, mine, real)
+		}
+	}
+	same("")
+	refuse("--stop-daemon master")
+	refuse("--start-daemon master --mcast-interface nosuch0")
+	refuse("--start-daemon master") // there is no eth0
+	const master = "master sync daemon (mcast=front, syncid=255, maxlen=1000, group=239.1.2.3, port=9000, ttl=5)\n"
+	const backup = "backup sync daemon (mcast=front, syncid=6, maxlen=1452, group=ff02::1:2, port=8848, ttl=1)\n"
+	weir("--start-daemon=master", "--mcast-interface", "front", "--syncid", "255", "--sync-maxlen", "1000", "--mcast-group", "239.1.2.3", "--mcast-port", "9000", "--mcast-ttl", "5")
+	same(master)
+	refuse("--start-daemon master --mcast-interface front")
+	s.out("ipvsadm", "--start-daemon", "backup", "--mcast-interface", "front", "--syncid", "6", "--mcast-group", "ff02::1:2")
+	same(master + backup)
+	weir("--stop-daemon", "backup")
+	same(master)
+	s.out("ipvsadm", "--stop-daemon", "master")
+	same("")
+	weir("--start-daemon", "master", "--mcast-interface", "front")
+	same("master sync daemon (mcast=front, syncid=0, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)\n")
+	s.out("ipvsadm", "--start-daemon", "backup", "--mcast-interface", "front", "--syncid", "6", "--mcast-group", "ff02::1:2")
 }
 
 func (s *theatre) isKilled(c net.Conn) {
@@ -319,6 +361,9 @@ func (s *theatre) adopts() {
 func (s *theatre) isGone() {
 	s.Helper()
 	s.saved("-A -f 99 -s rr\n")
+	if daemons := s.out("ipvsadm", "-L", "--daemon"); strings.Contains(daemons, "master") || !strings.Contains(daemons, "backup") {
+		s.Errorf("sync daemons that run are\n%swant that of others alone", daemons)
+	}
 	s.vs("expire_nodest_conn", "0")
 	s.vs("sloppy_tcp", "1")
 	if text := s.out("ipvsadm", "-L", "--timeout"); text != "Timeout (tcp tcpfin udp): 900 120 300\n" {

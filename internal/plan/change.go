@@ -130,7 +130,14 @@ func withDestination(s config.Service, c lvs.Change, file config.Service) (confi
 			return s, err
 		}
 	}
+	// Only one that is added is asked whether it can be anybody's address: what
+	// is to be edited is looked for first (ip_vs_edit_dest).
 	i := find(s.Reals, d.Addr)
+	if c.Kind == lvs.AddDestination && i < 0 {
+		if err := hostFault(d.Addr.Addr()); err != nil {
+			return s, err
+		}
+	}
 	sorry := i < 0 && s.Fallback != nil && s.Fallback.Addr == d.Addr
 	switch {
 	case c.Kind == lvs.AddDestination && i >= 0:
@@ -184,7 +191,13 @@ func destinationFault(k lvs.ServiceKey, d lvs.Destination) error {
 		return fmt.Errorf("a tunnel type without a tunnel: %w", lvs.ErrInvalid)
 	case d.Encap.Fault() != "":
 		return fmt.Errorf("%s: %w", d.Encap.Fault(), lvs.ErrInvalid)
-	case a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() && a.Is6() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	}
+	return nil
+}
+
+// hostFault is why an address is not that of one host (ip_vs_new_dest).
+func hostFault(a netip.Addr) error {
+	if a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() && a.Is6() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		return fmt.Errorf("%s is not the address of one host: %w", a, lvs.ErrInvalid)
 	}
 	return nil

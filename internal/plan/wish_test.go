@@ -132,6 +132,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"destination without service", lvs.Change{Kind: lvs.AddDestination, Service: lvs.Service{Key: key("-f 3")}, Destination: dest(a, 1)}, lvs.ErrNoService},
 		{"destination twice", hand(lvs.AddDestination, dest(a, 1)), lvs.ErrDestinationExists},
 		{"edit no destination", hand(lvs.EditDestination, dest(c, 1)), lvs.ErrNoDestination},
+		{"edit no destination at nobody's address", hand(lvs.EditDestination, dest(addr("255.255.255.255:80"), 1)), lvs.ErrNoDestination},
 		{"delete no destination", hand(lvs.DeleteDestination, dest(c, 1)), lvs.ErrNoDestination},
 		{"delete another port", hand(lvs.DeleteDestination, at("10.0.0.1:81")), lvs.ErrNoDestination},
 		{"weight", hand(lvs.AddDestination, dest(c, -1)), lvs.ErrRange},

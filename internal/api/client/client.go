@@ -34,7 +34,8 @@ type Client struct {
 	socket string  // empty: elsewhere
 	base   url.URL // scheme and host
 	token  string
-	broken error // why nobody can be asked
+	match  lvs.Match // what is changed must have such a tag
+	broken error     // why nobody can be asked
 	http   *http.Client
 }
 
@@ -255,6 +256,10 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, cont
 
 // read sends one request and has its answer read; a refusal is an error.
 func (c *Client) read(ctx context.Context, method, path string, q url.Values, content io.Reader, take func(io.Reader) error) error {
+	return c.call(ctx, method, path, q, content, func(_ http.Header, answer io.Reader) error { return take(answer) })
+}
+
+func (c *Client) call(ctx context.Context, method, path string, q url.Values, content io.Reader, take func(http.Header, io.Reader) error) error {
 	if c.broken != nil {
 		return c.broken
 	}
@@ -266,6 +271,9 @@ func (c *Client) read(ctx context.Context, method, path string, q url.Values, co
 	}
 	if content != nil {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.match != nil && method != http.MethodGet {
+		r.Header.Set("If-Match", c.match.String())
 	}
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
@@ -283,7 +291,7 @@ func (c *Client) read(ctx context.Context, method, path string, q url.Values, co
 		}
 		return problem(resp, body)
 	}
-	if err := take(answer); err != nil {
+	if err := take(resp.Header, answer); err != nil {
 		return fmt.Errorf("read the answer of weir: %w", err)
 	}
 	return nil

@@ -110,7 +110,7 @@ func (t Table) Noun() (out []lvs.Service, errs []error) {
 
 // ChangeOf is a change in the words of the API.
 func ChangeOf(c lvs.Change) Change {
-	out := Change{Kind: string(c.Kind), Match: c.Match}
+	out := Change{Kind: string(c.Kind), Match: c.Match.String()}
 	if !c.Until.IsZero() {
 		out.Until = &c.Until
 	}
@@ -131,8 +131,13 @@ func ChangeOf(c lvs.Change) Change {
 
 // Noun reads a change.
 func (c Change) Noun() (lvs.Change, error) {
-	out := lvs.Change{Kind: lvs.ChangeKind(c.Kind), Match: c.Match}
+	out := lvs.Change{Kind: lvs.ChangeKind(c.Kind)}
 	var err error
+	if c.Match != "" {
+		if out.Match, err = lvs.ParseMatch(c.Match); err != nil {
+			return out, fmt.Errorf("match: %w: %w", err, lvs.ErrInvalid)
+		}
+	}
 	switch out.Kind {
 	case lvs.ClearTable:
 		return out, nil

@@ -129,7 +129,7 @@ type Change struct {
 	Destination *DestinationSpec `json:"destination,omitempty"`
 	Timeouts    *Timeouts        `json:"timeouts,omitempty"`
 	Until       *time.Time       `json:"until,omitempty" doc:"of an order: when draining should be done"`
-	Match       string           `json:"match,omitempty" doc:"refuse the change unless the service has this tag"`
+	Match       string           `json:"match,omitempty" doc:"refuse the change unless the service has this tag; of add-service and clear, the table; of set, the timeouts"`
 }
 
 // Changes are made one after the other.
@@ -207,12 +207,14 @@ type ServiceTotal struct {
 type Reloaded struct {
 	File     string   `json:"file"`
 	Warnings []string `json:"warnings"`
+	Tag      string   `json:"tag" doc:"of the configuration that is in force now; for If-Match"`
 }
 
 // A Config is the configuration in force, without what was changed by hand.
 type Config struct {
 	File   string `json:"file"`
 	Text   string `json:"text" doc:"as weir.yaml, in whatever language the file is"`
+	Tag    string `json:"tag" doc:"another one once another text is in force; for If-Match"`
 	ByHand []Hand `json:"by_hand" doc:"services that are not as it says"`
 }
 

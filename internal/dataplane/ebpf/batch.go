@@ -25,7 +25,9 @@ func (p *Plane) settle() error {
 	if p.batching {
 		return nil
 	}
-	return errors.Join(p.tellKinds(), p.tellReals(), p.refilter())
+	err := errors.Join(p.tellKinds(), p.tellReals(), p.refilter())
+	p.unsettled = err != nil
+	return err
 }
 
 // A resting number is one whose sets packets may be in for a moment still.

@@ -155,8 +155,12 @@ func (p *Plane) refilter() error {
 	if p.sieve.want == p.bits {
 		return nil
 	}
-	p.bits = p.sieve.want
-	return p.write("filters", uint32(0), &p.bits)
+	want := p.sieve.want
+	if err := p.write("filters", uint32(0), &want); err != nil {
+		return err
+	}
+	p.bits = want
+	return nil
 }
 
 // recount begins the filter anew: after the rules that give marks have

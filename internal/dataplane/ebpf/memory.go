@@ -20,7 +20,9 @@ func fill[T any](p *Plane, name string, first uint32, values []T) error {
 	}
 	size := unsafe.Sizeof(values[0])
 	raw := unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), uintptr(len(values))*size)
-	p.writes.Add(1)
+	if err := p.wrote(name); err != nil {
+		return err
+	}
 	if _, err := mem.WriteAt(raw, int64(uintptr(first)*size)); err != nil {
 		return fmt.Errorf("write %s: %w", m, err)
 	}

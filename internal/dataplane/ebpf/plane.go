@@ -34,11 +34,13 @@ type Plane struct {
 	table table
 	// batching says that more changes come: what depends on all services waits.
 	batching bool
-	paths    map[netip.Addr]lvs.Path
-	hops     hops
-	bits     engineFilter // as written
-	sieve    sieve        // as it should be
-	kinds    kinds
+	// unsettled says that what depends on all services could not be written.
+	unsettled bool
+	paths     map[netip.Addr]lvs.Path
+	hops      hops
+	bits      engineFilter // as written
+	sieve     sieve        // as it should be
+	kinds     kinds
 	// base is what destinations counted before their numbers were freed.
 	base lvs.Table[lvs.Counters]
 	// zeroings counts how often counters were emptied: who adds them up without
@@ -52,7 +54,9 @@ type Plane struct {
 	ruled   []engineRule // as written
 	waited  time.Time    // what was replaced before is read by no packet
 	lacking int          // pages missing to amemthresh
-	reals   map[engineServiceKey]uint32
+	// fault makes writes fail, in tests.
+	fault func(name string) error
+	reals map[engineServiceKey]uint32
 }
 
 // Open loads the engine, or takes over the one a former weir left running in
@@ -110,11 +114,22 @@ func (p *Plane) Plane() lvs.Plane {
 	return lvs.Plane{Name: "ebpf", Modes: maps.Clone(p.modes), Since: time.Unix(int64(p.engine.settings.Since), 0)}
 }
 
+// wrote counts a write.
+func (p *Plane) wrote(name string) error {
+	p.writes.Add(1)
+	if p.fault != nil {
+		return p.fault(name)
+	}
+	return nil
+}
+
 // Writes is how many times a map was written, for tests of "nothing changed".
 func (p *Plane) Writes() uint64 { return p.writes.Load() }
 
 func (p *Plane) write(name string, key, value any) error {
-	p.writes.Add(1)
+	if err := p.wrote(name); err != nil {
+		return err
+	}
 	if err := p.engine.maps[name].Update(key, value, ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
@@ -122,7 +137,9 @@ func (p *Plane) write(name string, key, value any) error {
 }
 
 func (p *Plane) erase(name string, key any) error {
-	p.writes.Add(1)
+	if err := p.wrote(name); err != nil {
+		return err
+	}
 	if err := p.engine.maps[name].Delete(key); err != nil {
 		return fmt.Errorf("erase from %s: %w", name, err)
 	}

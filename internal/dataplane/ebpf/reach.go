@@ -44,8 +44,11 @@ func (p *Plane) writeHop(a netip.Addr) error {
 	if have, ok := p.hops.written[id]; ok && have == want {
 		return nil
 	}
+	if err := p.write("nexthops", id, want); err != nil {
+		return err
+	}
 	p.hops.written[id] = want
-	return p.write("nexthops", id, want)
+	return nil
 }
 
 // Reach implements dataplane.Dataplane.

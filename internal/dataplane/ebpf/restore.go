@@ -1,6 +1,7 @@
 package ebpf
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -68,6 +69,9 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		return err
 	}
 	p.enlist()
+	if err := p.disown(); err != nil {
+		return err
+	}
 	p.recount()
 	p.table.destIDs.keep(used)
 	p.hops.ids.keep(hops)
@@ -106,6 +110,24 @@ func (p *Plane) enlist() {
 			e.dests = append(e.dests, p.table.dests[destKey{k, d.Addr}])
 		}
 	}
+}
+
+// disown counts among the removed what stands in no service: a weir that was
+// killed while it put a service in may have left it.
+func (p *Plane) disown() error {
+	listed := make(map[*dest]bool, len(p.table.dests))
+	for e := range p.table.services.Values() {
+		for _, d := range e.dests {
+			listed[d] = true
+		}
+	}
+	var errs []error
+	for k, d := range p.table.dests {
+		if !listed[d] && d.gone.IsZero() {
+			errs = append(errs, p.dismiss(k, d))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (p *Plane) restoreReals() error {

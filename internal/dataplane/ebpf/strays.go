@@ -26,6 +26,7 @@ func (p *Plane) tellReals() error {
 			if err := p.erase("reals", k); err != nil {
 				return fmt.Errorf("forget a real server: %w", err)
 			}
+			delete(p.reals, k)
 		}
 	}
 	for k, id := range want {
@@ -35,8 +36,11 @@ func (p *Plane) tellReals() error {
 		if err := p.write("reals", k, id); err != nil {
 			return err
 		}
+		if p.reals == nil {
+			p.reals = make(map[engineServiceKey]uint32)
+		}
+		p.reals[k] = id
 	}
-	p.reals = want
 	return nil
 }
 

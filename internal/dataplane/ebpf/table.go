@@ -78,10 +78,11 @@ func (p *Plane) Put(_ context.Context, s lvs.Service) error {
 	if known && e.svc.Equal(s) {
 		return nil
 	}
-	if err := p.put(e, s.Clone()); err != nil {
-		return fmt.Errorf("put %s: %w", s.Key, err)
+	err := p.put(e, s.Clone())
+	if err != nil {
+		err = fmt.Errorf("put %s: %w", s.Key, err)
 	}
-	return p.settle()
+	return errors.Join(err, p.settle())
 }
 
 func supported(s lvs.Service) error {
@@ -103,52 +104,28 @@ func supported(s lvs.Service) error {
 	return nil
 }
 
-// put writes destinations, then a fresh set, then flips the service to it.
-// Destinations that are gone are marked last: until then packets may choose them.
+// put writes destinations, then a fresh set, then flips the service to it; what
+// fails until then leaves all as it was. Destinations that are gone are marked
+// last: until then packets may choose them.
 func (p *Plane) put(e *entry, s lvs.Service) error {
-	fresh := e == nil
-	if fresh {
-		id, err := p.takeService()
-		if err != nil {
-			return fmt.Errorf("no room for another service: %w", err)
-		}
-		e = &entry{id: id, set: 2*id + 1}
-	}
-	slots, dests, err := p.writeDestinations(e.id, s)
+	d, err := p.begin(e, s)
 	if err != nil {
 		return err
 	}
-	run, err := p.writeSlots(append(slots, p.hashTable(s, slots, dests)...))
+	if err = p.prepare(d); err == nil {
+		err = p.show(d)
+	}
 	if err != nil {
-		return err
+		return errors.Join(err, p.discard(d))
 	}
-	next := p.nextSet(e, s)
-	if err := p.writeSet(next, run, e, s); err != nil {
-		return err
-	}
-	if err := p.join(s, run, dests); err != nil {
-		return errors.Join(err, p.join(e.svc, e.slots, e.dests))
-	}
-	if err := p.write("services", e.id, serviceEntry(s, next)); err != nil {
-		return errors.Join(err, p.join(e.svc, e.slots, e.dests))
-	}
-	if fresh {
-		if err := p.startCounting(s.Key); err != nil {
-			return err
-		}
-		if err := p.write("service_ids", serviceKey(s.Key), e.id); err != nil {
-			return err
-		}
-	}
-	p.retire(e.slots)
-	now := &entry{id: e.id, set: next, slots: run, left: e.left, svc: s, dests: dests}
-	p.leave(now, e.set)
-	p.table.services = p.table.services.With(s.Key, now)
+	p.retire(d.old.slots)
+	p.leave(d.now, d.old.set)
+	p.table.services = p.table.services.With(s.Key, d.now)
 	p.counted(s, 1)
-	if !fresh {
-		p.counted(e.svc, -1)
+	if !d.fresh {
+		p.counted(d.old.svc, -1)
 	}
-	return p.markGone(e, s)
+	return p.markGone(d.old, s)
 }
 
 // counted brings what is known of all services together in line with one that
@@ -173,12 +150,13 @@ func (p *Plane) startCounting(k lvs.ServiceKey) error {
 }
 
 // writeDestinations gives every destination its number and writes its entry.
-func (p *Plane) writeDestinations(service uint32, s lvs.Service) ([]engineSlot, []*dest, error) {
+func (p *Plane) writeDestinations(draft *draft) ([]engineSlot, error) {
+	s := draft.now.svc
 	slots, dests := make([]engineSlot, 0, len(s.Destinations)), make([]*dest, 0, len(s.Destinations))
 	for _, d := range s.Destinations {
-		have, err := p.writeDestination(service, s.Key, d, isWide(s))
+		have, err := p.writeDestination(draft, d)
 		if err != nil {
-			return nil, nil, fmt.Errorf("destination %s: %w", d.Addr, err)
+			return nil, fmt.Errorf("destination %s: %w", d.Addr, err)
 		}
 		dests = append(dests, have)
 		slot := engineSlot{Dest: have.id, Weight: uint16(min(d.Weight, math.MaxUint16))}
@@ -187,10 +165,12 @@ func (p *Plane) writeDestinations(service uint32, s lvs.Service) ([]engineSlot, 
 		}
 		slots = append(slots, slot)
 	}
-	return slots, dests, nil
+	draft.now.dests = dests
+	return slots, nil
 }
 
-func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destination, wide bool) (*dest, error) {
+func (p *Plane) writeDestination(draft *draft, d lvs.Destination) (*dest, error) {
+	k := draft.now.svc.Key
 	key := destKey{k, d.Addr}
 	have := p.table.dests[key]
 	fresh := have == nil
@@ -201,14 +181,15 @@ func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destina
 		}
 		have = &dest{id: id}
 	}
+	draft.touched = append(draft.touched, touched{key: key, dest: have, written: have.written, gone: have.gone, fresh: fresh})
 	hop, err := p.nexthopFor(d.Addr.Addr())
 	if err != nil {
 		return nil, err
 	}
-	want := destination(k, d, service, hop, p.paths[d.Addr.Addr()])
+	want := destination(k, d, draft.now.id, hop, p.paths[d.Addr.Addr()])
 	// A destination that ever was in the wide table is looked for there.
 	want.Flags |= have.written.Flags & destWide
-	if wide {
+	if isWide(draft.now.svc) {
 		want.Flags |= destWide
 	}
 	// What mh remembers ends where the destination does.
@@ -236,6 +217,7 @@ func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destina
 	}
 	p.table.dests[key] = have
 	delete(p.table.gone, key)
+	draft.touched[len(draft.touched)-1].counted = true
 	return have, nil
 }
 
@@ -265,10 +247,8 @@ func (p *Plane) writeSlots(slots []engineSlot) (span, error) {
 	if err != nil {
 		return span{}, fmt.Errorf("no room for %d more destinations: %w", len(slots), err)
 	}
-	if err := fill(p, "slots", first, slots); err != nil {
-		return span{}, err
-	}
-	return span{first, uint32(len(slots))}, nil
+	run := span{first, uint32(len(slots))}
+	return run, fill(p, "slots", first, slots)
 }
 
 // hashTable is the table of a scheduler that hashes, which stands behind the
@@ -340,8 +320,10 @@ func (p *Plane) round(e *entry) (sched.Round, error) {
 }
 
 // markGone says of the destinations of old that are not in new that their
-// connections' packets are to be dropped.
+// connections' packets are to be dropped. All are noted, also if one cannot be
+// written: its number is freed in time.
 func (p *Plane) markGone(old *entry, new lvs.Service) error {
+	var errs []error
 	stays := make(map[netip.AddrPort]bool, len(new.Destinations))
 	for _, d := range new.Destinations {
 		stays[d.Addr] = true
@@ -351,14 +333,17 @@ func (p *Plane) markGone(old *entry, new lvs.Service) error {
 		if stays[key.addr] {
 			continue
 		}
-		have.written.Flags &^= destAvailable
-		have.gone = time.Now()
-		p.table.gone[key] = have
-		if err := p.write("dests", have.id, &have.written); err != nil {
-			return err
-		}
+		errs = append(errs, p.dismiss(key, have))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// dismiss notes that a destination was removed.
+func (p *Plane) dismiss(key destKey, d *dest) error {
+	d.written.Flags &^= destAvailable
+	d.gone = time.Now()
+	p.table.gone[key] = d
+	return p.write("dests", d.id, &d.written)
 }
 
 // Drop implements dataplane.Dataplane.
@@ -372,9 +357,8 @@ func (p *Plane) Drop(_ context.Context, k lvs.ServiceKey) error {
 	if err := p.erase("service_ids", serviceKey(k)); err != nil {
 		return fmt.Errorf("drop %s: %w", k, err)
 	}
-	if err := p.write("services", e.id, engineService{}); err != nil {
-		return fmt.Errorf("drop %s: %w", k, err)
-	}
+	// From here on it is gone for packets, whatever else cannot be written.
+	err := p.write("services", e.id, engineService{})
 	p.table.services = p.table.services.Without(k)
 	p.counted(e.svc, -1)
 	p.retire(e.slots)
@@ -382,11 +366,11 @@ func (p *Plane) Drop(_ context.Context, k lvs.ServiceKey) error {
 	if e.set/2 != e.id {
 		p.table.lent.rest(e.set / 2)
 	}
-	if err := p.markGone(e, lvs.Service{}); err != nil {
-		return fmt.Errorf("drop %s: %w", k, err)
-	}
 	p.table.orphans[k] = append(p.table.orphans[k], e.dests...)
-	return p.settle()
+	if err = errors.Join(err, p.markGone(e, lvs.Service{})); err != nil {
+		err = fmt.Errorf("drop %s: %w", k, err)
+	}
+	return errors.Join(err, p.settle())
 }
 
 // Installed implements dataplane.Dataplane.
@@ -409,6 +393,9 @@ func (p *Plane) Installed(context.Context) iter.Seq2[lvs.Service, error] {
 func (p *Plane) forget() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.unsettled {
+		_ = p.settle() // whoever changed the table was told; the next sweep tries again
+	}
 	freed := false
 	for key, d := range p.table.gone {
 		if time.Since(d.gone) < time.Minute {

@@ -84,15 +84,24 @@ func (p *Plane) retune() error {
 	if want == p.engine.settings {
 		return nil
 	}
+	return p.settings(want)
+}
+
+// settings writes the settings, and remembers them once they are written.
+func (p *Plane) settings(want engineSettings) error {
+	if err := p.write("setting", uint32(0), want); err != nil {
+		return err
+	}
 	p.engine.settings = want
-	return p.write("setting", uint32(0), want)
+	return nil
 }
 
 // tellKinds brings the settings in line with the kinds of services there are.
 func (p *Plane) tellKinds() error {
 	if have := p.have(); have != p.engine.settings.Have {
-		p.engine.settings.Have = have
-		return p.write("setting", uint32(0), p.engine.settings)
+		settings := p.engine.settings
+		settings.Have = have
+		return p.settings(settings)
 	}
 	return nil
 }

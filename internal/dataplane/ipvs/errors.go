@@ -39,6 +39,14 @@ func explain(err error, cmd uint8, s lvs.Service) error {
 	switch {
 	case e == syscall.EEXIST && cmd == cmdNewService:
 		return fmt.Errorf("%w: %w", lvs.ErrServiceExists, e)
+	case e == syscall.EEXIST && cmd == cmdNewDaemon:
+		return fmt.Errorf("%w: %w", lvs.ErrDaemonRuns, e)
+	case e == syscall.ESRCH && cmd == cmdDelDaemon:
+		return fmt.Errorf("%w: %w", lvs.ErrNoDaemon, e)
+	case e == syscall.ENODEV && cmd == cmdNewDaemon:
+		return fmt.Errorf("%w: %w", lvs.ErrNoInterface, e)
+	case e == syscall.EINVAL && cmd == cmdNewDaemon:
+		return fmt.Errorf("%w: the kernel does not take it; none may run while a destination is of another address family than its service: %w", lvs.ErrInvalid, e)
 	case e == syscall.EEXIST:
 		return fmt.Errorf("%w: %w", lvs.ErrDestinationExists, e)
 	case e == syscall.ENOENT && (cmd == cmdNewService || cmd == cmdSetService):

@@ -3,6 +3,7 @@ package ipvs
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
@@ -18,6 +19,9 @@ import (
 type fake struct {
 	table    []lvs.Service
 	timeouts lvs.Timeouts
+	daemons  map[lvs.SyncRole]lvs.SyncDaemon
+	deaf     bool          // says nothing when a daemon is stopped
+	stuck    bool          // and does not do it
 	lacks    lvs.Scheduler // a scheduler whose module is missing
 	meddle   func(cmd uint8)
 	said     []string // the commands that changed something
@@ -45,6 +49,10 @@ func (f *fake) ask(_ context.Context, cmd uint8, dump bool, attrs []byte) ([][]b
 		return nil, f.service(cmd, attrs)
 	case cmdNewDest, cmdSetDest, cmdDelDest:
 		return nil, f.dest(cmd, attrs)
+	case cmdNewDaemon, cmdDelDaemon:
+		return nil, f.daemon(cmd, attrs)
+	case cmdGetDaemon:
+		return f.running()
 	case cmdZero:
 		return nil, nil
 	}
@@ -90,6 +98,56 @@ func (f *fake) dests(attrs []byte) (out [][]byte, err error) {
 	for _, d := range f.table[i].Destinations {
 		b, err := encode(func(e *netlink.AttributeEncoder) {
 			nested(e, attrDest, func(n *netlink.AttributeEncoder) { encodeDest(n, d) })
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// daemon starts or ends a sync daemon on the one interface there is.
+func (f *fake) daemon(cmd uint8, attrs []byte) error {
+	inner, err := part(attrs, attrDaemon)
+	if err != nil {
+		return err
+	}
+	d, err := decodeSync(inner)
+	if err != nil {
+		return err
+	}
+	_, runs := f.daemons[d.Role]
+	switch {
+	case cmd == cmdDelDaemon && !runs:
+		return syscall.ESRCH
+	case cmd == cmdDelDaemon && f.deaf && f.stuck:
+		return os.ErrDeadlineExceeded
+	case cmd == cmdDelDaemon:
+		delete(f.daemons, d.Role)
+		if f.deaf {
+			return os.ErrDeadlineExceeded
+		}
+		return nil
+	case d.Interface != "eth0":
+		return syscall.ENODEV
+	case runs:
+		return syscall.EEXIST
+	}
+	if d.MaxLength == 0 {
+		d.MaxLength = 1472
+	}
+	if f.daemons == nil {
+		f.daemons = map[lvs.SyncRole]lvs.SyncDaemon{}
+	}
+	f.daemons[d.Role] = d
+	return nil
+}
+
+func (f *fake) running() (out [][]byte, err error) {
+	for _, d := range f.daemons {
+		b, err := encode(func(e *netlink.AttributeEncoder) {
+			nested(e, attrDaemon, func(n *netlink.AttributeEncoder) { encodeSync(n, d) })
 		})
 		if err != nil {
 			return nil, err

@@ -6,8 +6,7 @@ const (
 	version    = 1
 )
 
-// The commands of the family. Those of the sync daemon are not spoken: weir has
-// no replication yet.
+// The commands of the family.
 const (
 	cmdNewService uint8 = iota + 1
 	cmdSetService
@@ -77,6 +76,24 @@ const (
 	dstTunnelType
 	dstTunnelPort
 	dstTunnelFlags
+)
+
+// The attributes of a sync daemon.
+const (
+	daemonState uint16 = iota + 1
+	daemonInterface
+	daemonID
+	daemonMaxLength
+	daemonGroup
+	daemonGroup6
+	daemonPort
+	daemonTTL
+)
+
+// The states of a sync daemon.
+const (
+	stateMaster uint32 = 1
+	stateBackup uint32 = 2
 )
 
 // The attributes of statistics; the wide form has the same numbers.

@@ -21,6 +21,7 @@ var (
 	_ dataplane.Observer  = (*Plane)(nil)
 	_ dataplane.Sharer    = (*Plane)(nil)
 	_ dataplane.Explainer = (*Plane)(nil)
+	_ dataplane.Syncer    = (*Plane)(nil)
 )
 
 // A Plane is the kernel's IPVS of one network namespace.

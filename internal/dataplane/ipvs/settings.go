@@ -185,12 +185,17 @@ func (p *Plane) putBack(ctx context.Context) error {
 	var errs []error
 	for name, value := range p.record.settings() {
 		var err error
-		if name == timeoutsSetting {
+		switch role, isSync := strings.CutPrefix(name, syncSetting); {
+		case isSync:
+			if err = p.kernel.stopSync(ctx, lvs.SyncRole(role)); errors.Is(err, lvs.ErrNoDaemon) {
+				err = nil // somebody was quicker
+			}
+		case name == timeoutsSetting:
 			var t lvs.Timeouts
 			if t, err = parseTimeouts(value); err == nil {
 				err = p.kernel.setTimeouts(ctx, t)
 			}
-		} else {
+		default:
 			err = p.space.write(name, value)
 		}
 		if errors.Is(err, fs.ErrNotExist) {

@@ -25,6 +25,17 @@ type kernel interface {
 // load a module.
 const patience = 30 * time.Second
 
+// A sync daemon that is stopped before its thread has begun makes the kernel
+// answer with EINTR, and netlink leaves that answer out (netlink_rcv_skb).
+const stopPatience = 3 * time.Second
+
+func patienceFor(cmd uint8) time.Duration {
+	if cmd == cmdDelDaemon {
+		return stopPatience
+	}
+	return patience
+}
+
 // A socket is the kernel of the network namespace it was opened in.
 type socket struct {
 	space *space
@@ -71,7 +82,7 @@ func (s *socket) ask(ctx context.Context, cmd uint8, dump bool, attrs []byte) ([
 			return nil, err
 		}
 	}
-	if err := s.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := s.conn.SetDeadline(time.Now().Add(patienceFor(cmd))); err != nil {
 		return nil, fmt.Errorf("the netlink socket: %w", err)
 	}
 	msgs, err := s.conn.Execute(genetlink.Message{Header: genetlink.Header{Command: cmd, Version: version}, Data: attrs},

@@ -19,6 +19,9 @@ var errorTexts = []struct {
 	{lvs.ErrRange, "Numerical result out of range"},
 	{lvs.ErrInvalid, "Invalid operation.  Possibly wrong module version, address not unicast, ..."},
 	{lvs.ErrFull, "Memory allocation problem"},
+	{lvs.ErrDaemonRuns, "Daemon has already run"},
+	{lvs.ErrNoDaemon, "No daemon is running"},
+	{lvs.ErrNoInterface, "No such device"},
 }
 
 // ErrorText is what ipvsadm prints when a command is refused. What it has no

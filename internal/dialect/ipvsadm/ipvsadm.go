@@ -44,7 +44,7 @@ type Command struct {
 	Destination lvs.Destination
 	Timeouts    lvs.Timeouts
 	Show        Show
-	Daemon      string // master or backup
+	Daemon      lvs.SyncDaemon
 }
 
 // A Mode is a way to list the table.

@@ -1,5 +1,7 @@
 package ipvsadm
 
+import "github.com/weir-lb/weir/internal/lvs"
+
 // An option's name in messages; also what is remembered about it.
 type opt int
 
@@ -130,11 +132,11 @@ func init() {
 		{"sort", 0, no, "", 0, nil},
 		{"exact", 'X', no, "", optExact, nil},
 
-		{"mcast-interface", 0, yes, "", optInterface, nil},
+		{"mcast-interface", 0, yes, "", optInterface, (*parser).mcastInterface},
 		{"mcast-group", 0, yes, "", optGroup, (*parser).group},
-		{"mcast-port", 0, yes, "", optPort, within("illegal mcast-port specified", 1, 65535)},
-		{"mcast-ttl", 0, yes, "", optTTL, within("illegal mcast-ttl specified", 1, 255)},
-		{"syncid", 0, yes, "", optSyncID, within("illegal syncid specified", 0, 255)},
-		{"sync-maxlen", 0, yes, "", optMaxLength, within("illegal sync-maxlen specified", 1, 65507)},
+		{"mcast-port", 0, yes, "", optPort, within("illegal mcast-port specified", 1, 65535, func(d *lvs.SyncDaemon, n int64) { d.Port = uint16(n) })},
+		{"mcast-ttl", 0, yes, "", optTTL, within("illegal mcast-ttl specified", 1, 255, func(d *lvs.SyncDaemon, n int64) { d.TTL = uint8(n) })},
+		{"syncid", 0, yes, "", optSyncID, within("illegal syncid specified", 0, 255, func(d *lvs.SyncDaemon, n int64) { d.ID = uint8(n) })},
+		{"sync-maxlen", 0, yes, "", optMaxLength, within("illegal sync-maxlen specified", 1, 65507, func(d *lvs.SyncDaemon, n int64) { d.MaxLength = uint16(n) })},
 	}
 }

@@ -98,10 +98,11 @@ func (p *parser) set() *Failure {
 	if p.c.Verb != Set {
 		return nil
 	}
-	for _, to := range []*time.Duration{&p.c.Timeouts.TCP, &p.c.Timeouts.TCPFin, &p.c.Timeouts.UDP} {
-		if len(p.words.rest) == 0 {
-			return usage("--set option requires 3 timeout values")
-		}
+	into := []*time.Duration{&p.c.Timeouts.TCP, &p.c.Timeouts.TCPFin, &p.c.Timeouts.UDP}
+	if len(p.words.rest) < len(into) {
+		return usage("--set option requires 3 timeout values")
+	}
+	for _, to := range into {
 		n, ok := number(p.words.rest[0], 0, maxTimeout)
 		if !ok {
 			return usage("invalid timeout value `%s' specified", p.words.rest[0])

@@ -2,7 +2,6 @@ package ipvsadm
 
 import (
 	"math"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -14,6 +13,7 @@ const (
 	defaultTimeout = 360            // of -p without a value
 	maxScheduler   = 15
 	maxEngine      = 16
+	maxInterface   = 15
 )
 
 // number reads a decimal number as strtol does: blanks and a sign may come
@@ -33,15 +33,6 @@ func atoi(text string) int {
 	}
 	n, _ := strconv.Atoi(text[:end]) // 0 without digits, and far out of range with too many
 	return n
-}
-
-func within(text string, low, high int64) func(*parser, string, bool) *Failure {
-	return func(_ *parser, value string, _ bool) *Failure {
-		if _, ok := number(value, low, high); !ok {
-			return usage("%s", text)
-		}
-		return nil
-	}
 }
 
 func (p *parser) tcp(value string, _ bool) *Failure  { return p.service(value, lvs.TCP) }
@@ -170,34 +161,5 @@ func (p *parser) lower(value string, _ bool) *Failure {
 		return usage("illegal l_threshold specified")
 	}
 	p.c.Destination.Lower = uint32(n)
-	return nil
-}
-
-func (p *parser) startDaemon(value string, _ bool) *Failure {
-	if value != "master" && value != "backup" {
-		return usage("illegal start-daemon parameter specified")
-	}
-	p.c.Daemon = value
-	return nil
-}
-
-func (p *parser) stopDaemon(value string, _ bool) *Failure {
-	if value != "master" && value != "backup" {
-		return usage("illegal start_daemon specified")
-	}
-	p.c.Daemon = value
-	return nil
-}
-
-func (p *parser) group(value string, _ bool) *Failure {
-	if strings.Contains(value, ":") {
-		if a, err := netip.ParseAddr(value); err != nil || !a.IsMulticast() {
-			return usage("invalid IPv6 mcast-group `%s'", value)
-		}
-		return nil
-	}
-	if a, ok := aton(value); !ok || !a.IsMulticast() {
-		return usage("invalid IPv4 mcast-group `%s'", value)
-	}
 	return nil
 }
