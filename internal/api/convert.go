@@ -10,11 +10,11 @@ import (
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
-func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
+func (h handlers) toStatus(s *lvs.Snapshot, use lvs.ConnectionUse) client.Status {
 	out := client.Status{Version: h.o.Version, PID: h.o.PID, Started: h.o.Started, Configured: s.Configured,
 		Config: s.Config, Applied: s.Applied, Problem: s.Problem, Plane: s.Plane.Name,
 		Interfaces: s.Plane.Modes, TableSince: s.Plane.Since, Services: s.Installed.Len(),
-		Fallbacks: s.Fallback.Len(), Use: t.Connections}
+		Fallbacks: s.Fallback.Len(), Use: use}
 	for _, d := range s.Drift {
 		out.Drift = append(out.Drift, client.Drift{Service: d.Name(), Kind: string(d.Kind), Lines: d.Lines})
 	}
@@ -39,15 +39,15 @@ func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
 	return out
 }
 
-func toService(s *lvs.Snapshot, v lvs.Service, t lvs.Totals) client.Service {
-	counted := t.Services[v.Key]
+func toService(s *lvs.Snapshot, v lvs.Service, counted lvs.ServiceCounters) client.Service {
+	health := s.Health.At(v.Key)
 	c := client.Service{ServiceSpec: client.SpecOf(v), Tag: v.Tag(), ByHand: string(s.ByHand.At(v.Key)), Fallback: s.Fallback.At(v.Key),
 		Counters: counted.Counters, Rates: counted.Rates, Destinations: make([]client.Destination, 0, len(v.Destinations))}
-	for _, d := range v.Destinations {
-		c.Destinations = append(c.Destinations, toDestination(d, s.Health.At(v.Key), counted.Destinations[d.Addr]))
+	for i, d := range v.Destinations {
+		c.Destinations = append(c.Destinations, toDestination(d, health, counted.Of(i, d.Addr)))
 	}
 	ofOthers(s, v, c.Destinations)
-	c = leftOut(c, v, s.Health.At(v.Key), counted)
+	c = leftOut(c, v, health, counted)
 	for i, d := range c.Destinations {
 		for at, o := range s.Orders.At(v.Key) {
 			if at.String() == d.Destination {
@@ -85,7 +85,7 @@ func toOrder(o lvs.Order) *client.Order {
 func leftOut(c client.Service, v lvs.Service, health map[netip.AddrPort]lvs.Health, counted lvs.ServiceCounters) client.Service {
 	for _, at := range slices.SortedFunc(maps.Keys(health), netip.AddrPort.Compare) {
 		if _, ok := v.Destination(at); !ok {
-			d := toDestination(lvs.Destination{Addr: at}, health, counted.Destinations[at])
+			d := toDestination(lvs.Destination{Addr: at}, health, counted.Of(0, at))
 			d.Installed, d.Forward = false, ""
 			c.Destinations = append(c.Destinations, d)
 		}

@@ -67,12 +67,13 @@ func entriesOf(ss []client.Service, err error) ([]ipvsadm.Entry, error) {
 			return nil, fmt.Errorf("read the answer of weir: %w; is it of another version?", err)
 		}
 		e := ipvsadm.Entry{Service: n, Counters: lvs.ServiceCounters{Counters: s.Counters, Rates: s.Rates,
-			Destinations: make(map[netip.AddrPort]lvs.DestinationCounters, len(n.Destinations))}}
+			Destinations: make([]lvs.DestinationCount, 0, len(n.Destinations))}}
 		i := 0
 		for _, d := range s.Destinations {
 			if d.Installed {
-				e.Counters.Destinations[n.Destinations[i].Addr] = lvs.DestinationCounters{Counters: d.Counters, Rates: d.Rates,
-					Active: d.Active, Inactive: d.Inactive, Templates: d.Templates}
+				e.Counters.Destinations = append(e.Counters.Destinations, lvs.DestinationCount{Addr: n.Destinations[i].Addr,
+					DestinationCounters: lvs.DestinationCounters{Counters: d.Counters, Rates: d.Rates,
+						Active: d.Active, Inactive: d.Inactive, Templates: d.Templates}})
 				i++
 			}
 		}

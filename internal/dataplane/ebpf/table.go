@@ -46,7 +46,7 @@ type dest struct {
 type table struct {
 	services lvs.Table[*entry]
 	dests    map[destKey]*dest
-	gone     map[destKey]*dest // of these, those that were removed
+	gone     graves // of these, those that were removed
 	// orphans are the destinations of services that were dropped.
 	orphans map[lvs.ServiceKey][]*dest
 	retired []retired
@@ -234,7 +234,7 @@ func (p *Plane) writeDestination(service uint32, k lvs.ServiceKey, d lvs.Destina
 		p.sieve.destination(key, p.tuning.Rules, have.wide(), 1)
 	}
 	p.table.dests[key] = have
-	delete(p.table.gone, key)
+	p.table.gone.open(key)
 	return have, nil
 }
 
@@ -352,7 +352,7 @@ func (p *Plane) markGone(old *entry, new lvs.Service) error {
 		}
 		have.written.Flags &^= destAvailable
 		have.gone = time.Now()
-		p.table.gone[key] = have
+		p.table.gone.dig(key, have)
 		if err := p.write("dests", have.id, &have.written); err != nil {
 			return err
 		}
@@ -409,7 +409,7 @@ func (p *Plane) forget() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	freed := false
-	for key, d := range p.table.gone {
+	for key, d := range p.table.gone.all() {
 		if time.Since(d.gone) < time.Minute {
 			continue
 		}
@@ -444,7 +444,7 @@ func (p *Plane) bury(key destKey, d *dest) error {
 	}
 	p.sieve.destination(key, p.tuning.Rules, d.wide(), -1)
 	delete(p.table.dests, key)
-	delete(p.table.gone, key)
+	p.table.gone.open(key)
 	p.table.orphans[key.service] = slices.DeleteFunc(p.table.orphans[key.service], func(o *dest) bool { return o == d })
 	if len(p.table.orphans[key.service]) == 0 {
 		delete(p.table.orphans, key.service)
