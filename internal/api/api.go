@@ -6,7 +6,6 @@
 package api
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"iter"
@@ -152,9 +151,11 @@ func (h handlers) services(ctx context.Context, q *serviceQuery) (*listed, error
 	snap := h.o.Director.Snapshot()
 	return &listed{func(c huma.Context) {
 		c.SetHeader("Content-Type", "application/json")
-		l := listing{to: bufio.NewWriterSize(c.BodyWriter(), 1<<16)}
+		l := newListing(c.BodyWriter())
+		var shown client.Service
 		for s := range snap.Installed.Values() {
-			l.add(toService(snap, s, totals.Services[s.Key]))
+			shown = toService(snap, s, totals.Services[s.Key], shown.Destinations) // in the same memory
+			l.add(&shown)
 		}
 		l.end()
 	}}, nil
@@ -175,9 +176,9 @@ func (h handlers) matching(ctx context.Context, q *serviceQuery) (*listed, error
 	snap := h.o.Director.Snapshot()
 	return &listed{func(c huma.Context) {
 		c.SetHeader("Content-Type", "application/json")
-		l := listing{to: bufio.NewWriter(c.BodyWriter())}
+		l := newListing(c.BodyWriter())
 		if s, ok := snap.Installed.Get(k); ok {
-			l.add(toService(snap, s, counted))
+			l.add(toService(snap, s, counted, nil))
 		}
 		l.end()
 	}}, nil

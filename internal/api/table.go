@@ -128,7 +128,7 @@ func (h handlers) show(ctx context.Context, k lvs.ServiceKey) (*tagged[client.Se
 	if !ok {
 		return nil, problem(refusedKey(k, lvs.ErrNoService))
 	}
-	s := toService(snap, installed, counted)
+	s := toService(snap, installed, counted, nil)
 	return &tagged[client.Service]{`"` + s.Tag + `"`, s}, nil
 }
 
