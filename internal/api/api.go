@@ -6,7 +6,6 @@
 package api
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"iter"
@@ -39,6 +38,8 @@ type Director interface {
 // An Observer reads what the data plane counts and remembers.
 type Observer interface {
 	Totals(ctx context.Context) (lvs.Totals, error)
+	Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error)
+	Use(ctx context.Context) (lvs.ConnectionUse, error)
 	Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Seq2[lvs.Connection, error]
 }
 
@@ -136,11 +137,11 @@ func Handler(o Options) http.Handler {
 }
 
 func (h handlers) status(ctx context.Context, _ *struct{}) (*body[client.Status], error) {
-	totals, err := h.o.Observer.Totals(ctx)
+	use, err := h.o.Observer.Use(ctx)
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	return &body[client.Status]{h.toStatus(h.o.Director.Snapshot(), totals)}, nil
+	return &body[client.Status]{h.toStatus(h.o.Director.Snapshot(), use)}, nil
 }
 
 type serviceQuery struct {
@@ -149,6 +150,9 @@ type serviceQuery struct {
 }
 
 func (h handlers) services(ctx context.Context, q *serviceQuery) (*listed, error) {
+	if q.Service != "" {
+		return h.matching(ctx, q)
+	}
 	var totals lvs.Totals
 	if q.Counters {
 		var err error
@@ -157,23 +161,36 @@ func (h handlers) services(ctx context.Context, q *serviceQuery) (*listed, error
 		}
 	}
 	snap := h.o.Director.Snapshot()
-	only, err := lvs.ServiceKey{}, error(nil)
-	if q.Service != "" {
-		if only, err = (Named{Service: q.Service}).key(); err != nil {
+	return &listed{func(c huma.Context) {
+		c.SetHeader("Content-Type", "application/json")
+		l := newListing(c.BodyWriter())
+		var shown client.Service
+		for s := range snap.Installed.Values() {
+			shown = toService(snap, s, totals.Services[s.Key], shown.Destinations) // in the same memory
+			l.add(&shown)
+		}
+		l.end()
+	}}, nil
+}
+
+// matching is a list of one service, or of none.
+func (h handlers) matching(ctx context.Context, q *serviceQuery) (*listed, error) {
+	k, err := Named{Service: q.Service}.key()
+	if err != nil {
+		return nil, err
+	}
+	var counted lvs.ServiceCounters
+	if q.Counters {
+		if counted, err = h.count(ctx, k); err != nil {
 			return nil, err
 		}
 	}
+	snap := h.o.Director.Snapshot()
 	return &listed{func(c huma.Context) {
 		c.SetHeader("Content-Type", "application/json")
-		l := listing{to: bufio.NewWriterSize(c.BodyWriter(), 1<<16)}
-		if q.Service != "" {
-			if s, ok := snap.Installed.Get(only); ok {
-				l.add(toService(snap, s, totals))
-			}
-		} else {
-			for s := range snap.Installed.Values() {
-				l.add(toService(snap, s, totals))
-			}
+		l := newListing(c.BodyWriter())
+		if s, ok := snap.Installed.Get(k); ok {
+			l.add(toService(snap, s, counted, nil))
 		}
 		l.end()
 	}}, nil

@@ -10,11 +10,11 @@ import (
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
-func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
+func (h handlers) toStatus(s *lvs.Snapshot, use lvs.ConnectionUse) client.Status {
 	out := client.Status{Version: h.o.Version, PID: h.o.PID, Started: h.o.Started, Configured: s.Configured,
 		Config: s.Config, Applied: s.Applied, Problem: s.Problem, Plane: s.Plane.Name,
 		Interfaces: s.Plane.Modes, TableSince: s.Plane.Since, Services: s.Installed.Len(),
-		Fallbacks: s.Fallback.Len(), Use: t.Connections}
+		Fallbacks: s.Fallback.Len(), Use: use}
 	for _, d := range s.Drift {
 		out.Drift = append(out.Drift, client.Drift{Service: d.Name(), Kind: string(d.Kind), Lines: d.Lines})
 	}
@@ -39,23 +39,32 @@ func (h handlers) toStatus(s *lvs.Snapshot, t lvs.Totals) client.Status {
 	return out
 }
 
-func toService(s *lvs.Snapshot, v lvs.Service, t lvs.Totals) client.Service {
-	counted := t.Services[v.Key]
+// toService has room for the destinations, or makes some.
+func toService(s *lvs.Snapshot, v lvs.Service, counted lvs.ServiceCounters, room []client.Destination) client.Service {
 	c := client.Service{ServiceSpec: client.SpecOf(v), Tag: v.Tag(), ByHand: string(s.ByHand.At(v.Key)), Fallback: s.Fallback.At(v.Key),
-		Counters: counted.Counters, Rates: counted.Rates, Destinations: make([]client.Destination, 0, len(v.Destinations))}
-	for _, d := range v.Destinations {
-		c.Destinations = append(c.Destinations, toDestination(d, s.Health.At(v.Key), counted.Destinations[d.Addr]))
+		Counters: counted.Counters, Rates: counted.Rates, Destinations: room[:0]}
+	if room == nil {
+		c.Destinations = make([]client.Destination, 0, len(v.Destinations))
 	}
-	ofOthers(s, v, c.Destinations)
-	c = leftOut(c, v, s.Health.At(v.Key), counted)
-	for i, d := range c.Destinations {
-		for at, o := range s.Orders.At(v.Key) {
-			if at.String() == d.Destination {
-				c.Destinations[i].Order = toOrder(o)
-			}
+	k := known{s.Health.At(v.Key), s.Orders.At(v.Key)}
+	watched := 0
+	for i, d := range v.Destinations {
+		c.Destinations = append(c.Destinations, k.toDestination(d, counted.Of(i, d.Addr)))
+		if _, ok := k.health[d.Addr]; ok {
+			watched++
 		}
 	}
+	ofOthers(s, v, c.Destinations)
+	if watched < len(k.health) {
+		c.Destinations = append(c.Destinations, k.leftOut(v, counted)...)
+	}
 	return c
+}
+
+// What is known of the destinations of a service.
+type known struct {
+	health map[netip.AddrPort]lvs.Health
+	orders map[netip.AddrPort]lvs.Order
 }
 
 // ofOthers marks the destinations somebody else put there: nobody watches
@@ -80,23 +89,26 @@ func toOrder(o lvs.Order) *client.Order {
 	return out
 }
 
-// leftOut adds the real servers that are down and therefore not in the table,
+// leftOut are the real servers that are down and therefore not in the table,
 // because they are what an operator looks for.
-func leftOut(c client.Service, v lvs.Service, health map[netip.AddrPort]lvs.Health, counted lvs.ServiceCounters) client.Service {
-	for _, at := range slices.SortedFunc(maps.Keys(health), netip.AddrPort.Compare) {
+func (k known) leftOut(v lvs.Service, counted lvs.ServiceCounters) (out []client.Destination) {
+	for _, at := range slices.SortedFunc(maps.Keys(k.health), netip.AddrPort.Compare) {
 		if _, ok := v.Destination(at); !ok {
-			d := toDestination(lvs.Destination{Addr: at}, health, counted.Destinations[at])
+			d := k.toDestination(lvs.Destination{Addr: at}, counted.Of(0, at))
 			d.Installed, d.Forward = false, ""
-			c.Destinations = append(c.Destinations, d)
+			out = append(out, d)
 		}
 	}
-	return c
+	return out
 }
 
-func toDestination(d lvs.Destination, health map[netip.AddrPort]lvs.Health, n lvs.DestinationCounters) client.Destination {
+func (k known) toDestination(d lvs.Destination, n lvs.DestinationCounters) client.Destination {
 	out := client.Destination{DestinationSpec: client.DestinationSpecOf(d), Installed: true,
 		Active: n.Active, Inactive: n.Inactive, Templates: n.Templates, Counters: n.Counters, Rates: n.Rates}
-	h, ok := health[d.Addr]
+	if o, ok := k.orders[d.Addr]; ok {
+		out.Order = toOrder(o)
+	}
+	h, ok := k.health[d.Addr]
 	switch {
 	case !ok:
 		out.Health = "fallback"
@@ -108,8 +120,8 @@ func toDestination(d lvs.Destination, health map[netip.AddrPort]lvs.Health, n lv
 		out.Health = "down"
 	}
 	out.Reason, out.Why = string(h.Reason), h.Why
-	if !h.Since.IsZero() {
-		out.Since = &h.Since
+	if since := h.Since; !since.IsZero() {
+		out.Since = &since
 	}
 	return out
 }

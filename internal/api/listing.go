@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net/http"
 	"reflect"
 
@@ -25,8 +26,14 @@ func lists(a huma.API, example any) func(*huma.Operation) {
 // A listing writes a JSON list. Who has gone away is told nothing more.
 type listing struct {
 	to     *bufio.Writer
+	json   *json.Encoder // writes to it
 	some   bool
 	broken bool
+}
+
+func newListing(to io.Writer) listing {
+	b := bufio.NewWriterSize(to, 1<<16)
+	return listing{to: b, json: json.NewEncoder(b)}
 }
 
 func (l *listing) add(v any) {
@@ -38,8 +45,8 @@ func (l *listing) add(v any) {
 		before = ','
 	}
 	l.some = true
-	_ = l.to.WriteByte(before)                        // an error stays until the end
-	l.broken = json.NewEncoder(l.to).Encode(v) != nil // with a line's end, which is space to JSON
+	_ = l.to.WriteByte(before)         // an error stays until the end
+	l.broken = l.json.Encode(v) != nil // with a line's end, which is space to JSON
 }
 
 // end ends the list. One that is broken has no end, so that nobody takes it for

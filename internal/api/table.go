@@ -116,17 +116,27 @@ func problem(err error) error {
 }
 
 func (h handlers) show(ctx context.Context, k lvs.ServiceKey) (*tagged[client.Service], error) {
-	totals, err := h.o.Observer.Totals(ctx)
+	counted, err := h.count(ctx, k)
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, err
 	}
 	snap := h.o.Director.Snapshot()
 	installed, ok := snap.Installed.Get(k)
 	if !ok {
 		return nil, problem(refusedKey(k, lvs.ErrNoService))
 	}
-	s := toService(snap, installed, totals)
+	s := toService(snap, installed, counted, nil)
 	return &tagged[client.Service]{`"` + s.Tag + `"`, s}, nil
+}
+
+// count reads the counters of one service; those of one that does not stand,
+// or not any more, are zero.
+func (h handlers) count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
+	c, err := h.o.Observer.Count(ctx, k)
+	if err != nil && !errors.Is(err, lvs.ErrNoService) {
+		return c, unreadable(err)
+	}
+	return c, nil
 }
 
 func (h handlers) service(ctx context.Context, q *struct{ Named }) (*tagged[client.Service], error) {

@@ -96,6 +96,7 @@ var foreign = []struct {
 	{"github.com/spf13/cobra", []string{"internal/cli", "internal/demo", "cmd/weir", "cmd/weir-bench"}},
 	{"github.com/coreos/go-systemd", []string{"cmd/weir"}},
 	{"github.com/fsnotify/fsnotify", []string{"cmd/weir"}},
+	{"github.com/go-json-experiment/json", []string{"internal/api/client"}},
 	{"os/signal", []string{"cmd/weir", "cmd/weir-bench"}},
 	{"testing", []string{"internal/lab/labtest", "internal/dataplane/dataplanetest"}},
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -100,22 +101,25 @@ func (c *command) services() *cobra.Command {
 		Example: "  weir services\n  weir services --json | jq '.[].destinations[] | select(.health == \"down\")'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !c.json {
+				return c.serviceTable(c.weir().EachService(cmd.Context()))
+			}
 			ss, err := c.weir().Services(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if c.json {
-				return c.printJSON(ss)
-			}
-			return c.serviceTable(ss)
+			return c.printJSON(ss)
 		},
 	}
 }
 
-func (c *command) serviceTable(ss []client.Service) error {
+func (c *command) serviceTable(all iter.Seq2[*client.Service, error]) error {
 	t := &table{colour: c.colour(), right: map[int]bool{2: true, 3: true, 4: true, 5: true, 6: true, 7: true}}
 	t.row("SERVICE -> REAL SERVER", "METHOD", "WEIGHT", "ACTIVE", "INACTIVE", "CONNS", "IN", "OUT", "HEALTH", "WHY")
-	for _, s := range ss {
+	for s, err := range all {
+		if err != nil {
+			return err
+		}
 		var active, inactive uint64
 		for _, d := range s.Destinations {
 			active, inactive = active+uint64(d.Active), inactive+uint64(d.Inactive)

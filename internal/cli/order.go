@@ -146,11 +146,10 @@ func (c *command) drained(ctx context.Context, s spot, deadline time.Duration) e
 
 // left is how many active connections a real server has.
 func (c *command) left(ctx context.Context, s spot) (int, error) {
-	ss, err := c.weir().ServicesMatching(ctx, s.service)
-	if err != nil {
-		return 0, err
-	}
-	for _, x := range ss {
+	for x, err := range c.weir().Matching(ctx, s.service) {
+		if err != nil {
+			return 0, err
+		}
 		for _, d := range x.Destinations {
 			if d.Destination == s.server.String() {
 				return int(d.Active), nil

@@ -36,8 +36,7 @@ func (c *command) printProc(ctx context.Context, name string) error {
 	var text string
 	switch name {
 	case "ip_vs":
-		ss, err := c.weir().Services(ctx)
-		entries, err := entriesOf(ss, err)
+		entries, err := entriesOf(c.weir().EachService(ctx))
 		if err != nil {
 			return err
 		}

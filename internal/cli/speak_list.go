@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"net/netip"
 	"strings"
 	"time"
@@ -16,8 +17,7 @@ import (
 func (s *speaker) list(ctx context.Context, c ipvsadm.Command) int {
 	switch {
 	case c.Verb == ipvsadm.Save:
-		ss, err := s.weir.Table(ctx)
-		entries, err := entriesOf(ss, err)
+		entries, err := entriesOf(s.weir.Table(ctx))
 		if err != nil {
 			return s.outcome(c, err)
 		}
@@ -39,8 +39,7 @@ func (s *speaker) list(ctx context.Context, c ipvsadm.Command) int {
 	case c.Named:
 		return s.listService(ctx, c)
 	}
-	ss, err := s.weir.Services(ctx)
-	entries, err := entriesOf(ss, err)
+	entries, err := entriesOf(s.weir.EachService(ctx))
 	if err != nil {
 		return s.outcome(c, err)
 	}
@@ -48,8 +47,7 @@ func (s *speaker) list(ctx context.Context, c ipvsadm.Command) int {
 }
 
 func (s *speaker) listService(ctx context.Context, c ipvsadm.Command) int {
-	ss, err := s.weir.ServicesMatching(ctx, c.Service.Key)
-	entries, err := entriesOf(ss, err)
+	entries, err := entriesOf(s.weir.Matching(ctx, c.Service.Key))
 	if err == nil && len(entries) == 0 {
 		err = lvs.ErrNoService
 	}
@@ -59,29 +57,35 @@ func (s *speaker) listService(ctx context.Context, c ipvsadm.Command) int {
 	return s.print(ipvsadm.Table(entries, c.Show, s.names), nil)
 }
 
-func entriesOf(ss []client.Service, err error) ([]ipvsadm.Entry, error) {
-	if err != nil {
-		return nil, err
-	}
-	out := make([]ipvsadm.Entry, 0, len(ss))
-	for _, s := range ss {
-		n, err := s.Noun()
+func entriesOf(all iter.Seq2[*client.Service, error]) (out []ipvsadm.Entry, err error) {
+	for s, err := range all {
+		if err != nil {
+			return nil, err
+		}
+		e, err := entryOf(s)
 		if err != nil {
 			return nil, fmt.Errorf("read the answer of weir: %w; is it of another version?", err)
-		}
-		e := ipvsadm.Entry{Service: n, Counters: lvs.ServiceCounters{Counters: s.Counters, Rates: s.Rates,
-			Destinations: make(map[netip.AddrPort]lvs.DestinationCounters, len(n.Destinations))}}
-		i := 0
-		for _, d := range s.Destinations {
-			if d.Installed {
-				e.Counters.Destinations[n.Destinations[i].Addr] = lvs.DestinationCounters{Counters: d.Counters, Rates: d.Rates,
-					Active: d.Active, Inactive: d.Inactive, Templates: d.Templates}
-				i++
-			}
 		}
 		out = append(out, e)
 	}
 	return out, nil
+}
+
+func entryOf(s *client.Service) (e ipvsadm.Entry, err error) {
+	if e.Service, err = s.Noun(); err != nil {
+		return e, err
+	}
+	e.Counters = lvs.ServiceCounters{Counters: s.Counters, Rates: s.Rates, Destinations: make([]lvs.DestinationCount, 0, len(e.Service.Destinations))}
+	for _, d := range s.Destinations {
+		if !d.Installed {
+			continue
+		}
+		at := e.Service.Destinations[len(e.Counters.Destinations)].Addr // they are in the same order
+		e.Counters.Destinations = append(e.Counters.Destinations, lvs.DestinationCount{Addr: at,
+			DestinationCounters: lvs.DestinationCounters{Counters: d.Counters, Rates: d.Rates,
+				Active: d.Active, Inactive: d.Inactive, Templates: d.Templates}})
+	}
+	return e, nil
 }
 
 func (s *speaker) listConnections(ctx context.Context, c ipvsadm.Command) int {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -30,27 +29,36 @@ func (t *table) print(w io.Writer) error {
 	}
 	out := bufio.NewWriterSize(w, 1<<16) // a large table is not a call for each line
 	for _, r := range t.rows {
-		_, _ = out.WriteString(t.line(r, widths)) // an error stays until the end
-		_ = out.WriteByte('\n')
+		t.line(out, r, widths)
 	}
 	return out.Flush()
 }
 
-func (t *table) line(r []string, widths []int) string {
-	var b strings.Builder
+// line writes a row without spaces at its end. An error stays with out.
+func (t *table) line(out *bufio.Writer, r []string, widths []int) {
+	gap := 0 // before the next cell, if there is one
 	for i, c := range r {
-		pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
-		if i > 0 {
-			b.WriteString("  ")
+		pad := widths[i] - utf8.RuneCountInString(c)
+		if t.right[i] {
+			gap, pad = gap+pad, 0
+		} else {
+			c = t.paint(c)
 		}
-		switch {
-		case t.right[i]:
-			b.WriteString(pad + c)
-		default:
-			b.WriteString(t.paint(c) + pad)
+		if c != "" {
+			blank(out, gap)
+			_, _ = out.WriteString(c)
+			gap = 0
 		}
+		gap += pad + 2
 	}
-	return strings.TrimRight(b.String(), " ")
+	_ = out.WriteByte('\n')
+}
+
+func blank(out *bufio.Writer, n int) {
+	const some = "                                "
+	for ; n > 0; n -= len(some) {
+		_, _ = out.WriteString(some[:min(n, len(some))])
+	}
 }
 
 // paint colours the words of health.

@@ -15,7 +15,7 @@ import (
 // settles what the rules settle: the ports of destinations, the prefix of
 // persistence, what a check has no use for. Doing it twice is doing it once.
 func Validate(c *Config) Problems {
-	v := &validator{}
+	v := &validator{faults: map[lvs.Check][]string{}}
 	v.dataplane(c)
 	v.engine(&c.Engine)
 	if len(c.Marks) > MaxRules {
@@ -35,7 +35,10 @@ func Validate(c *Config) Problems {
 	return v.Problems
 }
 
-type validator struct{ Problems }
+type validator struct {
+	Problems
+	faults map[lvs.Check][]string // of those looked at: thousands of real servers may share one
+}
 
 func (v *validator) engine(e *Engine) {
 	at := Place{}
@@ -141,7 +144,7 @@ func (v *validator) persistence(s *Service) {
 }
 
 func (v *validator) reals(s *Service) {
-	seen := map[netip.AddrPort]Place{}
+	seen := make(map[netip.AddrPort]int, len(s.Reals)) // the lines
 	said := map[string]bool{}
 	s.Reals = slices.Clone(s.Reals)
 	for i := range s.Reals {
@@ -153,9 +156,9 @@ func (v *validator) reals(s *Service) {
 			r.Check.Port = given
 		}
 		if first, ok := seen[r.Addr]; ok {
-			v.Errorf(r.Place, "real server %s of %s is there already, in line %d", r.Addr, s.Key, first.Line)
+			v.Errorf(r.Place, "real server %s of %s is there already, in line %d", r.Addr, s.Key, first)
 		}
-		seen[r.Addr] = r.Place
+		seen[r.Addr] = r.Place.Line
 		r.Check = SettleCheck(r.Check)
 		v.check(r, said)
 	}
@@ -164,7 +167,12 @@ func (v *validator) reals(s *Service) {
 // check tells each fault of a check once for a service, since all its real
 // servers usually share it.
 func (v *validator) check(r *Real, said map[string]bool) {
-	for _, text := range checkFaults(r.Check) {
+	faults, known := v.faults[r.Check]
+	if !known {
+		faults = checkFaults(r.Check)
+		v.faults[r.Check] = faults
+	}
+	for _, text := range faults {
 		if !said[text] {
 			v.Errorf(r.Place, "%s", text)
 		}

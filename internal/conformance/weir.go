@@ -158,8 +158,8 @@ func (e *engine) each(show func(lvs.Destination, lvs.DestinationCounters) string
 		}
 		name := "service " + serviceName(e.r.place, s.Key)
 		services[name] = []string{name}
-		for _, d := range s.Destinations {
-			c := totals.Services[s.Key].Destinations[d.Addr]
+		for i, d := range s.Destinations {
+			c := totals.Services[s.Key].Of(i, d.Addr)
 			services[name] = append(services[name], fmt.Sprintf("  %s %s", e.r.place.nameport(d.Addr), show(d, c)))
 		}
 	}

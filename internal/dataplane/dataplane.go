@@ -65,8 +65,15 @@ type Batcher interface {
 
 // An Observer reads what a data plane counts and remembers.
 type Observer interface {
-	// Totals reads every counter.
+	// Totals reads every counter. The answer is the caller's own.
 	Totals(ctx context.Context) (lvs.Totals, error)
+
+	// Count reads what Totals tells of one service, and no more:
+	// lvs.ErrNoService if it does not stand. The answer is the caller's own.
+	Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error)
+
+	// Use tells how full the connection table is, as Totals does.
+	Use(ctx context.Context) (lvs.ConnectionUse, error)
 
 	// Connections yields the connections that match f, in no order.
 	Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Seq2[lvs.Connection, error]

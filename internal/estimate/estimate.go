@@ -8,10 +8,10 @@ package estimate
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,21 +24,29 @@ const interval = 2 * time.Second
 // An Observer reads what a data plane counts and remembers.
 type Observer interface {
 	Totals(ctx context.Context) (lvs.Totals, error)
+	Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error)
+	Use(ctx context.Context) (lvs.ConnectionUse, error)
 	Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Seq2[lvs.Connection, error]
-}
-
-// A place is a service, or one of its destinations.
-type place struct {
-	service     lvs.ServiceKey
-	destination netip.AddrPort // unset: the service itself
 }
 
 // A gauge follows one set of counters.
 type gauge struct {
+	known bool         // it has met its counters
 	seen  lvs.Counters // at the latest sample
 	zero  lvs.Counters // where counting begins for people
 	rate  average
-	round uint64 // of the sample it was last seen in
+}
+
+// Gauges follow a service and its destinations.
+type gauges struct {
+	service      gauge
+	destinations []destinationGauge // in the order of the latest sample
+	round        uint64             // of the sample they were last seen in
+}
+
+type destinationGauge struct {
+	at netip.AddrPort
+	gauge
 }
 
 // An Estimator is an Observer with rates, whose counters can be zeroed. Its
@@ -46,7 +54,7 @@ type gauge struct {
 type Estimator struct {
 	Observer
 	mu     sync.Mutex
-	gauges map[place]*gauge
+	gauges map[lvs.ServiceKey]*gauges
 	all    gauge        // its seen is what gone services counted, too
 	sum    lvs.Counters // of all there is and ever was
 	began  bool
@@ -54,7 +62,9 @@ type Estimator struct {
 }
 
 // New is an estimator before o that has seen nothing.
-func New(o Observer) *Estimator { return &Estimator{Observer: o, gauges: make(map[place]*gauge)} }
+func New(o Observer) *Estimator {
+	return &Estimator{Observer: o, gauges: make(map[lvs.ServiceKey]*gauges)}
+}
 
 // Run takes samples until ctx ends. What cannot be read is left out: the next
 // sample makes up for it.
@@ -78,45 +88,61 @@ func (e *Estimator) sample(t lvs.Totals) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.round++
-	seen := 0
 	var grown lvs.Counters
-	each(t, func(p place, c lvs.Counters) {
-		g, known := e.gauges[p]
-		if !known {
-			g = &gauge{}
-			e.gauges[p] = g
-			if !e.began {
-				g.seen = c // counted before we came
-			}
-		}
-		delta := c.Sub(g.seen)
-		if p.destination == (netip.AddrPort{}) {
-			grown = grown.Add(delta)
-			if !e.began {
-				e.sum = e.sum.Add(c)
-			}
-		}
-		g.rate = g.rate.after(delta)
-		g.seen = c
+	for k, s := range t.Services {
+		g := e.of(k, s)
 		g.round = e.round
-		seen++
-	})
+		grown = grown.Add(e.move(&g.service, s.Counters))
+		for i, d := range s.Destinations {
+			e.move(&g.destinations[i].gauge, d.Counters)
+		}
+		if !e.began {
+			e.sum = e.sum.Add(s.Counters)
+		}
+	}
 	e.began = true
-	if seen < len(e.gauges) {
-		maps.DeleteFunc(e.gauges, func(_ place, g *gauge) bool { return g.round != e.round })
+	if len(t.Services) < len(e.gauges) {
+		maps.DeleteFunc(e.gauges, func(_ lvs.ServiceKey, g *gauges) bool { return g.round != e.round })
 	}
 	e.sum = e.sum.Add(grown)
 	e.all.rate = e.all.rate.after(grown)
 }
 
-// each visits everything that counts.
-func each(t lvs.Totals, visit func(place, lvs.Counters)) {
-	for k, s := range t.Services {
-		visit(place{service: k}, s.Counters)
-		for at, d := range s.Destinations {
-			visit(place{k, at}, d.Counters)
-		}
+// of are the gauges of a service, with those of its destinations in the order
+// of s.
+func (e *Estimator) of(k lvs.ServiceKey, s lvs.ServiceCounters) *gauges {
+	g, ok := e.gauges[k]
+	if !ok {
+		g = &gauges{}
+		e.gauges[k] = g
 	}
+	g.follow(s.Destinations)
+	return g
+}
+
+// follow brings the gauges of destinations in the order of ds.
+func (g *gauges) follow(ds []lvs.DestinationCount) {
+	if slices.EqualFunc(g.destinations, ds, func(g destinationGauge, d lvs.DestinationCount) bool { return g.at == d.Addr }) {
+		return
+	}
+	before := make(map[netip.AddrPort]gauge, len(g.destinations))
+	for _, d := range g.destinations {
+		before[d.at] = d.gauge
+	}
+	g.destinations = make([]destinationGauge, len(ds))
+	for i, d := range ds {
+		g.destinations[i] = destinationGauge{d.Addr, before[d.Addr]}
+	}
+}
+
+// move takes a sample, and gives what has been counted since the one before.
+func (e *Estimator) move(g *gauge, c lvs.Counters) lvs.Counters {
+	if !g.known && !e.began {
+		g.seen = c // counted before we came
+	}
+	delta := c.Sub(g.seen)
+	g.known, g.seen, g.rate = true, c, g.rate.after(delta)
+	return delta
 }
 
 // Totals are the data plane's, less what was zeroed, with rates. The sum over
@@ -129,20 +155,53 @@ func (e *Estimator) Totals(ctx context.Context) (lvs.Totals, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for k, s := range t.Services {
-		s.Counters, s.Rates = e.shown(place{service: k}, s.Counters)
-		for at, d := range s.Destinations {
-			d.Counters, d.Rates = e.shown(place{k, at}, d.Counters)
-			s.Destinations[at] = d
-		}
+		e.show(k, &s)
 		t.Services[k] = s
 	}
 	t.All, t.AllRates = e.sum.Sub(e.all.zero), e.all.rate.shown()
 	return t, nil
 }
 
-func (e *Estimator) shown(p place, c lvs.Counters) (lvs.Counters, lvs.Rates) {
-	g, ok := e.gauges[p]
+// Count is the data plane's, less what was zeroed, with rates.
+func (e *Estimator) Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
+	s, err := e.Observer.Count(ctx, k)
+	if err != nil {
+		return s, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.show(k, &s)
+	return s, nil
+}
+
+// show turns the data plane's counters into what people look at.
+func (e *Estimator) show(k lvs.ServiceKey, s *lvs.ServiceCounters) {
+	g, ok := e.gauges[k]
 	if !ok {
+		return
+	}
+	s.Counters, s.Rates = g.service.shown(s.Counters)
+	for i := range s.Destinations {
+		d := &s.Destinations[i]
+		d.Counters, d.Rates = g.destination(i, d.Addr).shown(d.Counters)
+	}
+}
+
+// destination is the gauge of one, which is probably at that place.
+func (g *gauges) destination(place int, at netip.AddrPort) gauge {
+	if place < len(g.destinations) && g.destinations[place].at == at {
+		return g.destinations[place].gauge
+	}
+	for _, d := range g.destinations {
+		if d.at == at {
+			return d.gauge
+		}
+	}
+	return gauge{}
+}
+
+func (g gauge) shown(c lvs.Counters) (lvs.Counters, lvs.Rates) {
+	if !g.known {
 		return c, lvs.Rates{}
 	}
 	return c.Sub(g.zero), g.rate.shown()
@@ -151,30 +210,41 @@ func (e *Estimator) shown(p place, c lvs.Counters) (lvs.Counters, lvs.Rates) {
 // Zero makes a service and its destinations count from now. A nil key means
 // everything, the sum over all services with it.
 func (e *Estimator) Zero(ctx context.Context, k *lvs.ServiceKey) error {
+	if k != nil {
+		s, err := e.Observer.Count(ctx, *k)
+		if err != nil {
+			return err
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.zero(*k, s)
+		return nil
+	}
 	t, err := e.Observer.Totals(ctx)
 	if err != nil {
 		return err
 	}
-	if k != nil {
-		if _, ok := t.Services[*k]; !ok {
-			return fmt.Errorf("%v: %w", *k, lvs.ErrNoService)
-		}
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	each(t, func(p place, c lvs.Counters) {
-		if k != nil && p.service != *k {
-			return
-		}
-		g, known := e.gauges[p]
-		if !known {
-			g = &gauge{seen: c}
-			e.gauges[p] = g
-		}
-		g.zero, g.rate = c, average{}
-	})
-	if k == nil {
-		e.all.zero, e.all.rate = e.sum, average{}
+	for k, s := range t.Services {
+		e.zero(k, s)
 	}
+	e.all.zero, e.all.rate = e.sum, average{}
 	return nil
+}
+
+func (e *Estimator) zero(k lvs.ServiceKey, s lvs.ServiceCounters) {
+	g := e.of(k, s)
+	g.service.restart(s.Counters)
+	for i, d := range s.Destinations {
+		g.destinations[i].restart(d.Counters)
+	}
+}
+
+// restart counts from c.
+func (g *gauge) restart(c lvs.Counters) {
+	if !g.known {
+		g.known, g.seen = true, c
+	}
+	g.zero, g.rate = c, average{}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,10 +19,11 @@ var (
 	rs  = netip.MustParseAddrPort("10.0.1.52:53")
 )
 
-// A counter is a data plane with one service and one destination.
+// A counter is a data plane with one service and one destination, or a list.
 type counter struct {
 	mu   sync.Mutex
 	n    lvs.Counters
+	list []lvs.DestinationCount
 	gone bool
 }
 
@@ -29,11 +31,26 @@ func (c *counter) Totals(context.Context) (lvs.Totals, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := lvs.Totals{Services: map[lvs.ServiceKey]lvs.ServiceCounters{}}
+	list := slices.Clone(c.list)
+	if c.list == nil {
+		list = []lvs.DestinationCount{{Addr: rs, DestinationCounters: lvs.DestinationCounters{Counters: c.n}}}
+	}
 	if !c.gone {
-		t.Services[sip] = lvs.ServiceCounters{Counters: c.n, Destinations: map[netip.AddrPort]lvs.DestinationCounters{rs: {Counters: c.n}}}
+		t.Services[sip] = lvs.ServiceCounters{Counters: c.n, Destinations: list}
 	}
 	return t, nil
 }
+
+func (c *counter) Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
+	t, _ := c.Totals(ctx)
+	s, ok := t.Services[k]
+	if !ok {
+		return s, lvs.ErrNoService
+	}
+	return s, nil
+}
+
+func (c *counter) Use(context.Context) (lvs.ConnectionUse, error) { return lvs.ConnectionUse{}, nil }
 
 func (c *counter) Connections(context.Context, lvs.ConnectionFilter) iter.Seq2[lvs.Connection, error] {
 	return nil
@@ -67,9 +84,10 @@ func TestRatesAreTheKernels(t *testing.T) {
 			synctest.Wait()
 			s, all := totals(t, e)
 			cps, bps = append(cps, s.Rates.Connections), append(bps, s.Rates.InBytes)
-			if all.AllRates != s.Rates || s.Destinations[rs].Rates != s.Rates {
+			if all.AllRates != s.Rates || s.Of(0, rs).Rates != s.Rates {
 				t.Errorf("rates differ: %v %v", all.AllRates, s)
 			}
+			same(t, e, s)
 		}
 		stop()
 		<-done
@@ -96,8 +114,10 @@ func TestZero(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.n.Connections = 5
-	if s, all := totals(t, e); s.Connections != 2 || s.Destinations[rs].Connections != 2 || s.InBytes != 0 || all.All.Connections != 3 {
+	if s, all := totals(t, e); s.Connections != 2 || s.Of(0, rs).Connections != 2 || s.InBytes != 0 || all.All.Connections != 3 {
 		t.Errorf("one zeroed: %v, %v", s, all.All)
+	} else {
+		same(t, e, s)
 	}
 	e.sample(must(c))
 	if err := e.Zero(t.Context(), nil); err != nil {
@@ -113,6 +133,53 @@ func TestZero(t *testing.T) {
 	e.sample(must(c))
 	if s, all := totals(t, e); s.Connections != 1 || all.All.Connections != 1 {
 		t.Errorf("made again: %v, %v", s, all.All)
+	}
+}
+
+// TestGaugesFollowTheirDestinations: rates and zeroes are an address's, where
+// ever it stands in the list.
+func TestGaugesFollowTheirDestinations(t *testing.T) {
+	list := func(places ...int) (ds []lvs.DestinationCount) {
+		for _, n := range places {
+			ds = append(ds, lvs.DestinationCount{Addr: netip.AddrPortFrom(rs.Addr(), uint16(n)),
+				DestinationCounters: lvs.DestinationCounters{Counters: lvs.Counters{Connections: uint64(100 * n)}}})
+		}
+		return ds
+	}
+	c := &counter{list: []lvs.DestinationCount{}}
+	e := New(c)
+	e.sample(must(c))
+	c.list = list(1, 2)
+	e.sample(must(c))
+	if err := e.Zero(t.Context(), &sip); err != nil {
+		t.Fatal(err)
+	}
+	for _, now := range [][]lvs.DestinationCount{list(2, 1), list(3, 2, 1), list(1, 3)} {
+		c.list = now
+		for range 2 { // before and after a sample in this order
+			s, _ := totals(t, e)
+			same(t, e, s)
+			for _, d := range s.Destinations {
+				if isNew := d.Addr.Port() == 3; isNew != (d.Connections == 300) || !isNew && (d.Counters != lvs.Counters{} || d.Rates != lvs.Rates{}) {
+					t.Errorf("%v: %+v", now, d)
+				}
+			}
+			e.sample(must(c))
+		}
+	}
+	c.list = list(2)
+	if s, _ := totals(t, e); s.Destinations[0].Connections != 200 {
+		t.Errorf("one that came back: %+v, want all it counts", s.Destinations)
+	}
+	same(t, e, lvs.ServiceCounters{Destinations: list(2)})
+}
+
+// same asks that the service alone is told as among all.
+func same(t *testing.T, e *Estimator, among lvs.ServiceCounters) {
+	t.Helper()
+	one, err := e.Count(t.Context(), sip)
+	if err != nil || one.Counters != among.Counters || one.Rates != among.Rates || !slices.Equal(one.Destinations, among.Destinations) {
+		t.Errorf("alone %+v, %v; among all %+v", one, err, among)
 	}
 }
 

@@ -51,8 +51,30 @@ type DestinationCounters struct {
 // ServiceCounters are what is counted for one service.
 type ServiceCounters struct {
 	Counters
-	Rates        Rates
-	Destinations map[netip.AddrPort]DestinationCounters
+	Rates Rates
+	// Destinations are in the order the data plane has them, which is nearly
+	// always that of the service's list.
+	Destinations []DestinationCount
+}
+
+// A DestinationCount is what is counted for the destination at Addr.
+type DestinationCount struct {
+	Addr netip.AddrPort
+	DestinationCounters
+}
+
+// Of is what is counted for the destination at addr. Where it is in the list
+// is only a hint, which saves a search.
+func (s ServiceCounters) Of(place int, addr netip.AddrPort) DestinationCounters {
+	if place < len(s.Destinations) && s.Destinations[place].Addr == addr {
+		return s.Destinations[place].DestinationCounters
+	}
+	for _, d := range s.Destinations {
+		if d.Addr == addr {
+			return d.DestinationCounters
+		}
+	}
+	return DestinationCounters{}
 }
 
 // What a verdict means for the packet.

@@ -138,8 +138,8 @@ func (e emitter) service(s *lvs.Snapshot, v lvs.Service, c lvs.ServiceCounters) 
 	name := v.Key.String()
 	e.counts(serviceCounts, c.Counters, name)
 	e.gauge(fallback, flag(s.Fallback.At(v.Key)), name)
-	for _, d := range v.Destinations {
-		n := c.Destinations[d.Addr]
+	for i, d := range v.Destinations {
+		n := c.Of(i, d.Addr)
 		at := d.Addr.String()
 		e.counts(destinationCounts, n.Counters, name, at)
 		e.gauge(weight, float64(d.Weight), name, at)

@@ -31,7 +31,7 @@ func options(err error) Options {
 			Health:    lvs.TableOf(map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health{web: {one: {Up: true}, two: {Reason: lvs.ReasonRefused}}})}
 	}, Totals: func(context.Context) (lvs.Totals, error) {
 		c := lvs.Counters{Connections: 5, InPackets: 6, InBytes: 7, OutPackets: 8, OutBytes: 9}
-		return lvs.Totals{Services: map[lvs.ServiceKey]lvs.ServiceCounters{web: {Counters: c, Destinations: map[netip.AddrPort]lvs.DestinationCounters{one: {Counters: c, Active: 2}}}},
+		return lvs.Totals{Services: map[lvs.ServiceKey]lvs.ServiceCounters{web: {Counters: c, Destinations: []lvs.DestinationCount{{Addr: one, DestinationCounters: lvs.DestinationCounters{Counters: c, Active: 2}}}}},
 			Verdicts:    []lvs.PacketVerdict{{Name: "forwarded", Fate: lvs.Sent, Packets: 11}},
 			Connections: lvs.ConnectionUse{Size: 100, Used: 10, Half: 1}}, err
 	}}

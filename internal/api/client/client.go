@@ -14,11 +14,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-lb/weir/internal/lvs"
 )
@@ -57,41 +62,64 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // Services asks for the table with its health and counters.
 func (c *Client) Services(ctx context.Context) ([]Service, error) {
-	return c.list(ctx, nil)
-}
-
-// Table asks for the table alone: its counters are not read, which is quicker.
-func (c *Client) Table(ctx context.Context) ([]Service, error) {
-	return c.list(ctx, url.Values{"counters": {"false"}})
-}
-
-// list takes the table as it comes, a service at a time.
-func (c *Client) list(ctx context.Context, q url.Values) ([]Service, error) {
 	all := []Service{}
-	err := c.read(ctx, http.MethodGet, "/v1/services", q, nil, func(answer io.Reader) error {
-		d := json.NewDecoder(answer)
-		if _, err := d.Token(); err != nil { // [
-			return err
+	for s, err := range c.EachService(ctx) {
+		if err != nil {
+			return nil, err
 		}
-		for d.More() {
-			var s Service
-			if err := d.Decode(&s); err != nil {
-				return err
-			}
-			all = append(all, s)
-		}
-		_, err := d.Token() // ]
-		return err
-	})
-	if err != nil {
-		return nil, err
+		all = append(all, *s)
+		all[len(all)-1].Destinations = slices.Clone(s.Destinations)
 	}
 	return all, nil
 }
 
-// ServicesMatching asks for one service; the list is empty if it is not there.
-func (c *Client) ServicesMatching(ctx context.Context, k lvs.ServiceKey) ([]Service, error) {
-	return get[[]Service](ctx, c, "/v1/services", url.Values{"service": {k.String()}})
+// EachService is Services, as the answer comes. Each is good until the next.
+func (c *Client) EachService(ctx context.Context) iter.Seq2[*Service, error] {
+	return c.list(ctx, nil)
+}
+
+// Table is EachService without the counters, which is quicker.
+func (c *Client) Table(ctx context.Context) iter.Seq2[*Service, error] {
+	return c.list(ctx, url.Values{"counters": {"false"}})
+}
+
+// Matching is EachService of one service, or of none if it is not there.
+func (c *Client) Matching(ctx context.Context, k lvs.ServiceKey) iter.Seq2[*Service, error] {
+	return c.list(ctx, url.Values{"service": {k.String()}})
+}
+
+func (c *Client) list(ctx context.Context, q url.Values) iter.Seq2[*Service, error] {
+	return func(yield func(*Service, error) bool) {
+		enough := false
+		err := c.read(ctx, http.MethodGet, "/v1/services", q, nil, func(answer io.Reader) (err error) {
+			enough, err = readList(answer, func(s *Service) bool { return yield(s, nil) })
+			return err
+		})
+		if err != nil && !enough {
+			yield(nil, err)
+		}
+	}
+}
+
+// readList shows what is in a JSON list, each in the memory of the one before,
+// until it ends or show has enough.
+func readList(text io.Reader, show func(*Service) bool) (enough bool, err error) {
+	d := jsontext.NewDecoder(text)
+	if _, err := d.ReadToken(); err != nil { // [
+		return false, err
+	}
+	var s Service
+	for d.PeekKind() != ']' {
+		s = Service{Destinations: s.Destinations[:0]}
+		if err := jsonv2.UnmarshalDecode(d, &s); err != nil {
+			return false, err
+		}
+		if !show(&s) {
+			return true, nil
+		}
+	}
+	_, err = d.ReadToken() // ]
+	return false, err
 }
 
 // Change makes changes by hand, one after the other. Each takes effect or is

@@ -4,6 +4,7 @@
 package dataplanetest
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -175,6 +176,40 @@ var promises = []struct {
 			break
 		}
 	}},
+	{"one service is counted as among all", func(p probe) {
+		p.put(service(v4, 3, 1, 2))
+		p.put(service(v6, 1))
+		p.put(service(v4, 2, 3)) // in another order, with one gone
+		p.put(service(other))
+		p.counts(v4, 2, 3)
+		p.counts(v6, 1)
+		p.counts(other)
+		p.drop(v6)
+		if _, err := p.observer().Count(p.t.Context(), v6); !errors.Is(err, lvs.ErrNoService) {
+			p.t.Errorf("counts what does not stand: %v", err)
+		}
+		if c, ok := p.totals().Services[v6]; ok {
+			p.t.Errorf("among all stands what does not: %+v", c)
+		}
+	}},
+	{"counts are the caller's own", func(p probe) {
+		p.put(service(v4, 1))
+		for range 2 {
+			for _, c := range []lvs.ServiceCounters{p.count(v4), p.total(v4)} {
+				if len(c.Destinations) != 1 || c.Destinations[0].Connections != 0 {
+					p.t.Fatalf("counts %+v", c)
+				}
+				c.Destinations[0].Connections = 99
+			}
+		}
+	}},
+	{"the table is as full as among all counters", func(p probe) {
+		p.put(service(v4, 1))
+		use, err := p.observer().Use(p.t.Context())
+		if all := p.totals(); err != nil || use != all.Connections {
+			p.t.Errorf("full %+v, %v; among all %+v", use, err, all.Connections)
+		}
+	}},
 	{"reaching nothing is allowed, twice", func(p probe) {
 		for range 2 {
 			if err := p.Reach(p.t.Context(), lvs.Network{}); err != nil {
@@ -222,6 +257,49 @@ func (p probe) drop(k lvs.ServiceKey) {
 	p.t.Helper()
 	if err := p.Drop(p.t.Context(), k); err != nil {
 		p.t.Fatalf("drop %v: %v", k, err)
+	}
+}
+
+func (p probe) observer() dataplane.Observer { return p.Dataplane.(dataplane.Observer) }
+
+func (p probe) totals() lvs.Totals {
+	p.t.Helper()
+	all, err := p.observer().Totals(p.t.Context())
+	if err != nil {
+		p.t.Fatalf("totals: %v", err)
+	}
+	return all
+}
+
+func (p probe) total(k lvs.ServiceKey) lvs.ServiceCounters {
+	p.t.Helper()
+	c, ok := p.totals().Services[k]
+	if !ok {
+		p.t.Fatalf("%v is not among all counters", k)
+	}
+	return c
+}
+
+func (p probe) count(k lvs.ServiceKey) lvs.ServiceCounters {
+	p.t.Helper()
+	c, err := p.observer().Count(p.t.Context(), k)
+	if err != nil {
+		p.t.Fatalf("count %v: %v", k, err)
+	}
+	return c
+}
+
+// counts asks that one service alone is counted as among all, with these
+// destinations in list order.
+func (p probe) counts(k lvs.ServiceKey, ids ...int) {
+	p.t.Helper()
+	one, among := p.count(k), p.total(k)
+	if one.Counters != among.Counters || one.Rates != among.Rates || !slices.Equal(one.Destinations, among.Destinations) {
+		p.t.Errorf("%v counts %+v, among all %+v", k, one, among)
+	}
+	want := service(k, ids...).Destinations
+	if !slices.EqualFunc(one.Destinations, want, func(c lvs.DestinationCount, d lvs.Destination) bool { return c.Addr == d.Addr }) {
+		p.t.Errorf("%v counts %+v, want the destinations %v", k, one.Destinations, want)
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	progXDP     = "weir_xdp"
 	progIngress = "weir_ingress"
 	progEgress  = "weir_egress"
+	progSweep   = "weir_sweep" // hangs nowhere
 )
 
 // A hanging is a program of weir's on an interface.

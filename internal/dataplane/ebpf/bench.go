@@ -19,6 +19,9 @@ type Dissected struct {
 
 // Dissect lays a door open: the program for arriving packets of XDP, or of tc.
 func (p *Plane) Dissect(xdp bool) (Dissected, error) {
+	if err := p.engine.opened(); err != nil {
+		return Dissected{}, err
+	}
 	name, loaded := progIngress, p.engine.tc
 	if xdp {
 		name, loaded = progXDP, p.engine.xdp
@@ -35,6 +38,9 @@ func (p *Plane) Dissect(xdp bool) (Dissected, error) {
 
 // Programs are all that were loaded, by name.
 func (p *Plane) Programs() map[string]*ebpf.Program {
+	if p.engine.opened() != nil {
+		return nil
+	}
 	all := maps.Clone(p.engine.tc.Programs)
 	if p.engine.xdp != nil {
 		maps.Copy(all, p.engine.xdp.Programs)

@@ -2,8 +2,8 @@ package ebpf
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/netip"
 
 	"github.com/cilium/ebpf"
 
@@ -33,10 +33,55 @@ func (p *Plane) Totals(context.Context) (lvs.Totals, error) {
 	}
 }
 
+// Use implements dataplane.Observer. It is as old as the latest sweep.
+func (p *Plane) Use(context.Context) (lvs.ConnectionUse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.use, nil
+}
+
+// Count implements dataplane.Observer. One service's numbers are few, and are
+// read under the lock, so that none is given back meanwhile.
+func (p *Plane) Count(_ context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.table.services.Get(k)
+	if !ok {
+		return lvs.ServiceCounters{}, fmt.Errorf("%v: %w", k, lvs.ErrNoService)
+	}
+	var errs []error
+	counted := func(id uint32) (lvs.Counters, engineLive) {
+		c, err := p.stats(id)
+		live, missing := p.live(id)
+		errs = append(errs, err, missing)
+		return c, live
+	}
+	s := lvs.ServiceCounters{Counters: p.base.At(k), Destinations: make([]lvs.DestinationCount, len(e.dests))}
+	e.count(&s, counted)
+	for _, d := range p.table.gone[k] {
+		c, _ := counted(d.id)
+		s.Counters = s.Counters.Add(c)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return lvs.ServiceCounters{}, err
+	}
+	return s, nil
+}
+
+// count adds up what the destinations of e have counted.
+func (e *entry) count(s *lvs.ServiceCounters, counted func(id uint32) (lvs.Counters, engineLive)) {
+	for i, d := range e.dests {
+		c, live := counted(d.id)
+		s.Counters = s.Counters.Add(c)
+		s.Destinations[i] = lvs.DestinationCount{Addr: e.svc.Destinations[i].Addr, DestinationCounters: lvs.DestinationCounters{
+			Counters: c, Active: uint32(live.Conns >> 32), Inactive: uint32(live.Conns), Templates: uint32(live.Templates)}}
+	}
+}
+
 // A reading is what was to be counted at one moment, and the counts.
 type reading struct {
 	services lvs.Table[*entry]
-	gone     map[destKey]uint32 // numbers of removed destinations
+	gone     []grave
 	base     lvs.Table[lvs.Counters]
 	use      lvs.ConnectionUse
 	zeroings uint64
@@ -46,11 +91,16 @@ type reading struct {
 	lives []engineLive
 }
 
+// A grave is the number of a destination that was removed.
+type grave struct {
+	service lvs.ServiceKey
+	id      uint32
+}
+
 func (p *Plane) reading() reading {
-	r := reading{services: p.table.services, gone: make(map[destKey]uint32, len(p.table.gone)), base: p.base,
-		use: p.use, zeroings: p.zeroings, numbers: p.table.destIDs.next}
-	for k, d := range p.table.gone {
-		r.gone[k] = d.id
+	r := reading{services: p.table.services, base: p.base, use: p.use, zeroings: p.zeroings, numbers: p.table.destIDs.next}
+	for k, d := range p.table.gone.all() {
+		r.gone = append(r.gone, grave{k.service, d.id})
 	}
 	return r
 }
@@ -72,20 +122,22 @@ func (r *reading) read(e *engine) error {
 
 func (r *reading) totals() lvs.Totals {
 	t := lvs.Totals{Services: make(map[lvs.ServiceKey]lvs.ServiceCounters, r.services.Len()), Connections: r.use}
+	places := 0
+	for e := range r.services.Values() {
+		places += len(e.dests)
+	}
+	room := make([]lvs.DestinationCount, places) // at once: thousands of small ones cost more
 	for k, e := range r.services.All() {
-		s := lvs.ServiceCounters{Counters: r.base.At(k), Destinations: make(map[netip.AddrPort]lvs.DestinationCounters, len(e.dests))}
-		for i, d := range e.dests {
-			live := r.lives[d.id]
-			s.Counters = s.Counters.Add(r.stats[d.id])
-			s.Destinations[e.svc.Destinations[i].Addr] = lvs.DestinationCounters{Counters: r.stats[d.id],
-				Active: uint32(live.Conns >> 32), Inactive: uint32(live.Conns), Templates: uint32(live.Templates)}
-		}
+		n := len(e.dests)
+		s := lvs.ServiceCounters{Counters: r.base.At(k), Destinations: room[:n:n]}
+		room = room[n:]
+		e.count(&s, func(id uint32) (lvs.Counters, engineLive) { return r.stats[id], r.lives[id] })
 		t.Services[k] = s
 	}
-	for k, id := range r.gone {
-		if s, ok := t.Services[k.service]; ok {
-			s.Counters = s.Counters.Add(r.stats[id])
-			t.Services[k.service] = s
+	for _, g := range r.gone {
+		if s, ok := t.Services[g.service]; ok {
+			s.Counters = s.Counters.Add(r.stats[g.id])
+			t.Services[g.service] = s
 		}
 	}
 	return t

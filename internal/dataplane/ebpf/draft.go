@@ -110,7 +110,7 @@ func (p *Plane) untouch(t touched) error {
 		p.sieve.destination(t.key, rules, d.wide(), 1)
 	}
 	if !t.gone.IsZero() {
-		p.table.gone[t.key] = d
+		p.table.gone.dig(t.key, d)
 	}
 	if thresholds {
 		err = errors.Join(err, p.reconsider(d.id, t.written))

@@ -3,6 +3,7 @@ package ebpf
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -44,7 +45,7 @@ func TestNothingLeaks(t *testing.T) {
 			}
 			return p.Put(t.Context(), s)
 		}
-		for _, d := range p.table.gone {
+		for _, d := range p.table.gone.all() {
 			if dice.IntN(2) == 0 {
 				d.gone = d.gone.Add(-2 * time.Minute)
 			}
@@ -159,8 +160,9 @@ func TestWhatAKilledWeirBegan(t *testing.T) {
 	labtest.Must(t, r.plane.prepare(d))
 	next := newRigOver(t, false).plane
 	labtest.Must(t, next.restore())
-	if len(next.table.gone) != 3 || len(next.table.dests) != 3 {
-		t.Errorf("%d of 3 destinations are gone", len(next.table.gone))
+	gone := len(maps.Collect(next.table.gone.all()))
+	if gone != 3 || len(next.table.dests) != 3 {
+		t.Errorf("%d of 3 destinations are gone", gone)
 	}
 	tight(t, next, "restored")
 }

@@ -31,7 +31,11 @@ func (p *Plane) Explain(_ context.Context, q lvs.Probe) (lvs.Explanation, error)
 	if err != nil {
 		return lvs.Explanation{}, err
 	}
-	coll, err := p.engine.open(explainDoor)
+	spec, err := loadEngine()
+	if err != nil {
+		return lvs.Explanation{}, fmt.Errorf("read the packet engine: %w", err)
+	}
+	coll, err := p.engine.open(spec, explainDoor)
 	if err != nil {
 		return lvs.Explanation{}, err
 	}

@@ -36,20 +36,22 @@ type door struct {
 }
 
 var (
-	tcDoor  = door{shortcut: true, programs: []string{progIngress, progEgress, "weir_sweep"}}
+	tcDoor  = door{shortcut: true, programs: []string{progIngress, progEgress, progSweep}}
 	xdpDoor = door{xdp: true, shortcut: true, programs: []string{progXDP}}
 )
 
 // An engine is the loaded programs over one set of maps.
 type engine struct {
-	tc, xdp  *ebpf.Collection
+	tc, xdp  *ebpf.Collection // once the doors are open
+	doors    errgroup.Group   // opens them
 	maps     map[string]*ebpf.Map
+	seed     uint64 // of settings, which change
 	settings engineSettings
 	adopted  bool
 }
 
-// load makes the maps, or takes over those of a running engine, and loads
-// fresh programs over them.
+// load makes the maps, or takes over those of a running engine, and begins to
+// load fresh programs over them.
 func load(o Options, log *slog.Logger) (*engine, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("lift the limit on locked memory: %w", err)
@@ -69,13 +71,11 @@ func load(o Options, log *slog.Logger) (*engine, error) {
 	} else {
 		err = e.create(spec, o)
 	}
-	if err == nil {
-		err = e.loadDoors(o)
-	}
 	if err != nil {
 		e.close()
 		return nil, err
 	}
+	e.openDoors(spec, o)
 	return e, nil
 }
 
@@ -86,6 +86,7 @@ func (e *engine) readSettings() error {
 	if e.settings.Layout != layout {
 		return ErrLayout
 	}
+	e.seed = e.settings.Seed
 	return nil
 }
 
@@ -125,8 +126,9 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 	}
 	var seed [8]byte
 	rand.Read(seed[:]) // never fails (crypto/rand)
+	e.seed = binary.NativeEndian.Uint64(seed[:])
 	e.settings = engineSettings{
-		Layout: layout, Seed: binary.NativeEndian.Uint64(seed[:]), Since: uint64(time.Now().Unix()),
+		Layout: layout, Seed: e.seed, Since: uint64(time.Now().Unix()),
 	}
 	tune(&e.settings, lvs.DefaultTuning())
 	if err := e.maps["setting"].Put(uint32(0), e.settings); err != nil {
@@ -135,35 +137,33 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 	return nil
 }
 
-// loadDoors loads both doors at once, as the verifier takes its time for each.
-func (e *engine) loadDoors(o Options) error {
-	var g errgroup.Group
-	g.Go(func() (err error) {
-		e.tc, err = e.open(tcDoor)
-		return err
-	})
-	if o.Mode != TC {
-		g.Go(func() (err error) {
-			e.xdp, err = e.open(xdpDoor)
+// openDoors begins to load both doors at once. The verifier takes a second or
+// two for each; meanwhile the table is put into the maps.
+func (e *engine) openDoors(spec *ebpf.CollectionSpec, o Options) {
+	if xdp := spec.Copy(); o.Mode != TC {
+		e.doors.Go(func() (err error) {
+			e.xdp, err = e.open(xdp, xdpDoor)
 			return err
 		})
 	}
-	return g.Wait()
+	e.doors.Go(func() (err error) {
+		e.tc, err = e.open(spec, tcDoor)
+		return err
+	})
 }
 
-// open loads one door's programs over the engine's maps.
-func (e *engine) open(d door) (*ebpf.Collection, error) {
-	spec, err := loadEngine()
-	if err != nil {
-		return nil, fmt.Errorf("read the packet engine: %w", err)
-	}
+// opened waits until the doors are open. Whoever needs a program asks it first.
+func (e *engine) opened() error { return e.doors.Wait() }
+
+// open loads one door's programs over the engine's maps. The door takes spec.
+func (e *engine) open(spec *ebpf.CollectionSpec, d door) (*ebpf.Collection, error) {
 	keep := make(map[string]*ebpf.ProgramSpec)
 	for _, name := range d.programs {
 		keep[name] = spec.Programs[name]
 	}
 	spec.Programs = keep
 	for name, value := range map[string]any{
-		"xdp": d.xdp, "explaining": d.explaining, "shortcut": d.shortcut, "hash_seed": e.settings.Seed, "crc_steps": crcSteps(),
+		"xdp": d.xdp, "explaining": d.explaining, "shortcut": d.shortcut, "hash_seed": e.seed, "crc_steps": crcSteps(),
 		"conn4_buckets": e.maps["conns4"].MaxEntries(), "conn6_buckets": e.maps["conns6"].MaxEntries(),
 		"half_buckets": e.maps["half4"].MaxEntries(), "wide_buckets": e.maps["wides"].MaxEntries(),
 	} {
@@ -185,7 +185,11 @@ func (e *engine) open(d door) (*ebpf.Collection, error) {
 	return coll, nil
 }
 
+// program is nil where its door is not to be opened.
 func (e *engine) program(name string) *ebpf.Program {
+	if e.opened() != nil {
+		return nil
+	}
 	if name == progXDP {
 		if e.xdp == nil {
 			return nil
@@ -197,6 +201,7 @@ func (e *engine) program(name string) *ebpf.Program {
 
 // close lets go of everything; what hangs on an interface lives on.
 func (e *engine) close() {
+	_ = e.opened() // what could not be loaded need not be closed
 	for _, c := range []*ebpf.Collection{e.tc, e.xdp} {
 		if c != nil {
 			c.Close()

@@ -36,7 +36,7 @@ func TestCountedIsWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 		case n == 4:
-			for _, d := range p.table.gone {
+			for _, d := range p.table.gone.all() {
 				d.gone = d.gone.Add(-61e9)
 			}
 			if err := p.forget(); err != nil {

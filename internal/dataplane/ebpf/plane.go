@@ -87,7 +87,7 @@ func over(e *engine, o Options, log *slog.Logger) *Plane {
 		opts: o, log: log, engine: e, paths: make(map[netip.Addr]lvs.Path), links: make(map[int]lvs.Link),
 		modes: make(map[string]string), sieve: newSieve(), tuning: lvs.DefaultTuning(),
 		table: table{
-			dests: make(map[destKey]*dest), gone: make(map[destKey]*dest),
+			dests: make(map[destKey]*dest), gone: make(graves),
 			orphans:    make(map[lvs.ServiceKey][]*dest),
 			serviceIDs: restroom{numbers: newNumbers(e.maps["services"].MaxEntries())},
 			lent:       restroom{numbers: numbersFrom(e.maps["services"].MaxEntries(), e.maps["sets"].MaxEntries()/2)},

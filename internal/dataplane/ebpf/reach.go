@@ -53,6 +53,9 @@ func (p *Plane) writeHop(a netip.Addr) error {
 
 // Reach implements dataplane.Dataplane.
 func (p *Plane) Reach(_ context.Context, n lvs.Network) error {
+	if err := p.engine.opened(); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	errs := []error{p.setLinks(p.trusted(n.Links)), p.retune()}

@@ -57,7 +57,7 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		entry := &dest{id: id, written: d}
 		if d.Flags&destAvailable == 0 {
 			entry.gone = time.Now() // at the latest
-			p.table.gone[d.key()] = entry
+			p.table.gone.dig(d.key(), entry)
 		}
 		p.table.dests[d.key()] = entry
 		if _, serves := p.table.services.Get(d.key().service); !serves {

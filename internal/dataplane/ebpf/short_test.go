@@ -126,13 +126,13 @@ func twoEngines(t *testing.T) (short, long *engine) {
 	long = &engine{}
 	t.Cleanup(long.close)
 	labtest.Must(t, long.create(spec, o))
-	long.settings.Seed = short.settings.Seed
+	long.seed, long.settings.Seed = short.seed, short.seed
 	labtest.Must(t, long.maps["setting"].Put(uint32(0), long.settings))
 	tc, xdp := tcDoor, xdpDoor
 	tc.shortcut, xdp.shortcut = false, false
-	long.tc, err = long.open(tc)
+	long.tc, err = long.open(spec.Copy(), tc)
 	labtest.Must(t, err)
-	long.xdp, err = long.open(xdp)
+	long.xdp, err = long.open(spec, xdp)
 	labtest.Must(t, err)
 	return short, long
 }

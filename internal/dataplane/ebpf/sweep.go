@@ -50,8 +50,12 @@ func (p *Plane) inUse() []sweepTable {
 	})
 }
 
-// Run forgets outlived connections and drained destinations until ctx ends.
+// Run forgets outlived connections and drained destinations until ctx ends. A
+// kernel that refuses the programs ends it, too.
 func (p *Plane) Run(ctx context.Context) error {
+	if err := p.engine.opened(); err != nil {
+		return err
+	}
 	tick := time.NewTicker(sweepEvery / slices64)
 	defer tick.Stop()
 	var use lvs.ConnectionUse
@@ -120,6 +124,6 @@ func (p *Plane) sweepSlice(tables []sweepTable, slice int, use *lvs.ConnectionUs
 }
 
 func (p *Plane) sweep(job *engineSweep) error {
-	_, err := p.engine.tc.Programs["weir_sweep"].Run(&ebpf.RunOptions{Context: job, ContextOut: job})
+	_, err := p.engine.program(progSweep).Run(&ebpf.RunOptions{Context: job, ContextOut: job})
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -46,7 +47,7 @@ type dest struct {
 type table struct {
 	services lvs.Table[*entry]
 	dests    map[destKey]*dest
-	gone     map[destKey]*dest // of these, those that were removed
+	gone     graves // of these, those that were removed
 	// orphans are the destinations of services that were dropped.
 	orphans map[lvs.ServiceKey][]*dest
 	retired []retired
@@ -216,7 +217,7 @@ func (p *Plane) writeDestination(draft *draft, d lvs.Destination) (*dest, error)
 		p.sieve.destination(key, p.tuning.Rules, have.wide(), 1)
 	}
 	p.table.dests[key] = have
-	delete(p.table.gone, key)
+	p.table.gone.open(key)
 	draft.touched[len(draft.touched)-1].counted = true
 	return have, nil
 }
@@ -342,7 +343,7 @@ func (p *Plane) markGone(old *entry, new lvs.Service) error {
 func (p *Plane) dismiss(key destKey, d *dest) error {
 	d.written.Flags &^= destAvailable
 	d.gone = time.Now()
-	p.table.gone[key] = d
+	p.table.gone.dig(key, d)
 	return p.write("dests", d.id, &d.written)
 }
 
@@ -366,7 +367,7 @@ func (p *Plane) Drop(_ context.Context, k lvs.ServiceKey) error {
 	if e.set/2 != e.id {
 		p.table.lent.rest(e.set / 2)
 	}
-	p.table.orphans[k] = append(p.table.orphans[k], e.dests...)
+	p.table.orphans[k] = slices.AppendSeq(append(p.table.orphans[k], e.dests...), maps.Values(p.table.gone[k]))
 	if err = errors.Join(err, p.markGone(e, lvs.Service{})); err != nil {
 		err = fmt.Errorf("drop %s: %w", k, err)
 	}
@@ -397,7 +398,7 @@ func (p *Plane) forget() error {
 		_ = p.settle() // whoever changed the table was told; the next sweep tries again
 	}
 	freed := false
-	for key, d := range p.table.gone {
+	for key, d := range p.table.gone.all() {
 		if time.Since(d.gone) < time.Minute {
 			continue
 		}
@@ -432,7 +433,7 @@ func (p *Plane) bury(key destKey, d *dest) error {
 	}
 	p.sieve.destination(key, p.tuning.Rules, d.wide(), -1)
 	delete(p.table.dests, key)
-	delete(p.table.gone, key)
+	p.table.gone.open(key)
 	p.table.orphans[key.service] = slices.DeleteFunc(p.table.orphans[key.service], func(o *dest) bool { return o == d })
 	if len(p.table.orphans[key.service]) == 0 {
 		delete(p.table.orphans, key.service)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -26,16 +25,52 @@ func (p *Plane) Totals(ctx context.Context) (lvs.Totals, error) {
 	}
 	t := lvs.Totals{Services: make(map[lvs.ServiceKey]lvs.ServiceCounters, len(all))}
 	for _, f := range all {
-		c := lvs.ServiceCounters{Counters: f.Counters, Rates: f.rates,
-			Destinations: make(map[netip.AddrPort]lvs.DestinationCounters, len(f.destinations))}
-		for _, d := range f.destinations {
-			c.Destinations[d.Addr] = d.DestinationCounters
-			t.Connections.Used += int(d.Active) + int(d.Inactive) + int(d.Templates)
-		}
-		t.Services[f.Key] = c
+		t.Services[f.Key] = f.count()
 	}
+	t.Connections = used(all)
 	t.All, t.AllRates, err = p.sums()
 	return t, err
+}
+
+func (f found) count() lvs.ServiceCounters {
+	c := lvs.ServiceCounters{Counters: f.Counters, Rates: f.rates, Destinations: make([]lvs.DestinationCount, 0, len(f.destinations))}
+	for _, d := range f.destinations {
+		c.Destinations = append(c.Destinations, lvs.DestinationCount{Addr: d.Addr, DestinationCounters: d.DestinationCounters})
+	}
+	return c
+}
+
+// used adds up what the destinations hold. Nobody is told how many connections
+// the kernel's table has in all.
+func used(all []found) (u lvs.ConnectionUse) {
+	for _, f := range all {
+		for _, d := range f.destinations {
+			u.Used += int(d.Active) + int(d.Inactive) + int(d.Templates)
+		}
+	}
+	return u
+}
+
+// Use implements dataplane.Observer.
+func (p *Plane) Use(ctx context.Context) (lvs.ConnectionUse, error) {
+	all, err := p.recent(ctx)
+	return used(all), err
+}
+
+// Count implements dataplane.Observer.
+func (p *Plane) Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
+	s, ok, err := p.kernel.service(ctx, k)
+	if err == nil && !ok {
+		err = fmt.Errorf("%v: %w", k, lvs.ErrNoService)
+	}
+	if err != nil {
+		return lvs.ServiceCounters{}, err
+	}
+	ds, err := p.kernel.destinations(ctx, k)
+	if err != nil {
+		return lvs.ServiceCounters{}, err
+	}
+	return found{s, ds}.count(), nil
 }
 
 // recent is the table as it is, or was a moment ago.
@@ -56,9 +91,7 @@ func (p *Plane) Zero(ctx context.Context, k *lvs.ServiceKey) error {
 	if err := p.kernel.zero(ctx, k); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.seen = picture{}
+	p.turn()
 	return nil
 }
 

@@ -110,8 +110,14 @@ func counted(t *testing.T, p *Plane, k lvs.ServiceKey, at netip.AddrPort) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c = totals.Services[k].Destinations[at]
+		c = totals.Services[k].Of(0, at)
 		if c.Connections == 1 && c.InPackets > 0 && c.Active == 1 && totals.All.Connections == 1 && totals.Connections.Used == 1 {
+			if one, err := p.Count(t.Context(), k); err != nil || one.Connections != 1 || one.Of(0, at) != c {
+				t.Errorf("alone it counts %+v, %v; among all %+v", one, err, c)
+			}
+			if use, err := p.Use(t.Context()); err != nil || use.Used != 1 {
+				t.Errorf("the table holds %+v, %v", use, err)
+			}
 			if err := p.Zero(t.Context(), &k); err != nil {
 				t.Fatal(err)
 			}

@@ -142,6 +142,7 @@ func (p *Plane) put(ctx context.Context, s lvs.Service) error {
 		}
 		defer back()
 	}
+	defer p.turn()
 	for i, e := range list {
 		p.writes.Add(1)
 		if err := p.kernel.tell(ctx, e.cmd, s, e.dest); err != nil {
@@ -196,6 +197,7 @@ func (p *Plane) Drop(ctx context.Context, k lvs.ServiceKey) error {
 	if stands {
 		p.writes.Add(1)
 		err = p.kernel.tell(ctx, cmdDelService, lvs.Service{Key: k}, nil)
+		p.turn()
 		if err != nil && errno(err) != syscall.ESRCH {
 			return err
 		}
@@ -241,6 +243,13 @@ type found struct {
 type picture struct {
 	at  time.Time
 	all []found
+}
+
+// turn looks away from a picture that is of before a change.
+func (p *Plane) turn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen = picture{}
 }
 
 // look reads the whole table, in key order.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -40,8 +41,22 @@ func webs(weights ...int) lvs.Service {
 func TestConformanceOnAFake(t *testing.T) {
 	dataplanetest.Run(t, func(t *testing.T) dataplane.Dataplane {
 		p, _ := newFake(t)
-		return p
+		return sumless{p}
 	})
+}
+
+// A sumless plane has no sums over all services: those are a file of a kernel
+// with IPVS.
+type sumless struct{ *body }
+
+type body = Plane // has a method of that name
+
+func (s sumless) Totals(ctx context.Context) (lvs.Totals, error) {
+	t, err := s.body.Totals(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return t, err
 }
 
 // TestEdits: whatever stands and whatever is wished, the edits lead there, and

@@ -5,6 +5,7 @@ package memory
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -146,16 +147,40 @@ func (p *Plane) Connect(cs ...lvs.Connection) {
 	p.connections = append(p.connections, cs...)
 }
 
-// Totals counts nothing but names every service.
-func (p *Plane) Totals(context.Context) (lvs.Totals, error) {
+// Totals counts nothing but names every service and destination.
+func (p *Plane) Totals(ctx context.Context) (lvs.Totals, error) {
 	t := lvs.Totals{Services: make(map[lvs.ServiceKey]lvs.ServiceCounters)}
 	for _, s := range p.sorted() {
-		t.Services[s.Key] = lvs.ServiceCounters{}
+		t.Services[s.Key] = named(s)
 	}
+	var err error
+	t.Connections, err = p.Use(ctx)
+	return t, err
+}
+
+// Count counts nothing but names every destination.
+func (p *Plane) Count(_ context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t.Connections.Used = len(p.connections)
-	return t, nil
+	s, ok := p.services[k]
+	if !ok {
+		return lvs.ServiceCounters{}, fmt.Errorf("%v: %w", k, lvs.ErrNoService)
+	}
+	return named(s), nil
+}
+
+func named(s lvs.Service) (c lvs.ServiceCounters) {
+	for _, d := range s.Destinations {
+		c.Destinations = append(c.Destinations, lvs.DestinationCount{Addr: d.Addr})
+	}
+	return c
+}
+
+// Use counts the connections.
+func (p *Plane) Use(context.Context) (lvs.ConnectionUse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return lvs.ConnectionUse{Used: len(p.connections)}, nil
 }
 
 // Connections keeps the promise of dataplane.Observer.

@@ -81,7 +81,7 @@ func entry(c lvs.Counters, r lvs.Rates) Entry {
 	at := netip.MustParseAddrPort("10.0.1.53:1500")
 	return Entry{Service: lvs.Service{Key: lvs.ServiceKey{Protocol: lvs.UDP, Addr: netip.MustParseAddrPort("10.0.0.10:1500")}, Scheduler: lvs.RR,
 		Destinations: []lvs.Destination{{Addr: at, Forward: lvs.DirectRoute, Weight: 1}}},
-		Counters: lvs.ServiceCounters{Counters: c, Rates: r, Destinations: map[netip.AddrPort]lvs.DestinationCounters{at: {Counters: c, Rates: r}}}}
+		Counters: lvs.ServiceCounters{Counters: c, Rates: r, Destinations: []lvs.DestinationCount{{Addr: at, DestinationCounters: lvs.DestinationCounters{Counters: c, Rates: r}}}}}
 }
 
 // The numbers of transcripts 52 and 54: K and M, exact, and the three columns

@@ -80,9 +80,22 @@ func (t *lister) service(e Entry) {
 	default:
 		t.printf("%s %s%s\n", name, s.Scheduler, flags(s))
 	}
-	for _, d := range sortedDestinations(s.Destinations, t.show.NoSort) {
-		t.destination(s, d, c.Destinations[d.Addr])
+	lines := make([]line, len(s.Destinations))
+	for i, d := range s.Destinations {
+		lines[i] = line{d, c.Of(i, d.Addr)}
 	}
+	if !t.show.NoSort {
+		sortAs(lines, func(a, b line) int { return compareEndpoints(a.Addr, b.Addr) })
+	}
+	for _, l := range lines {
+		t.destination(s, l.Destination, l.DestinationCounters)
+	}
+}
+
+// A line is a destination to be listed, with what is counted for it.
+type line struct {
+	lvs.Destination
+	lvs.DestinationCounters
 }
 
 func (t *lister) destination(s lvs.Service, d lvs.Destination, c lvs.DestinationCounters) {

@@ -23,8 +23,8 @@ func FileTable(entries []Entry) string {
 	b.WriteString(Banner() + "Prot LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n")
 	for _, e := range entries {
 		fileService(&b, e.Service)
-		for _, d := range e.Service.Destinations {
-			c := e.Counters.Destinations[d.Addr]
+		for i, d := range e.Service.Destinations {
+			c := e.Counters.Of(i, d.Addr)
 			fmt.Fprintf(&b, "  -> %s      %-7s %-6d %-10d %-10d\n", hexEndpoint(d.Addr), d.Forward, d.Weight, c.Active, c.Inactive)
 		}
 	}

@@ -79,7 +79,7 @@ func TestFileOfDestinations(t *testing.T) {
 	four, six := netip.MustParseAddrPort("10.0.1.50:8080"), netip.MustParseAddrPort("[2001:db8::10]:80")
 	e := Entry{Service: lvs.Service{Key: lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddrPort("10.0.0.10:80")}, Scheduler: lvs.RR,
 		Destinations: []lvs.Destination{{Addr: four, Weight: 1}, {Addr: six, Forward: lvs.Tunnel, Weight: 1}}},
-		Counters: lvs.ServiceCounters{Destinations: map[netip.AddrPort]lvs.DestinationCounters{four: {Active: 3, Inactive: 7}}}}
+		Counters: lvs.ServiceCounters{Destinations: []lvs.DestinationCount{{Addr: four, DestinationCounters: lvs.DestinationCounters{Active: 3, Inactive: 7}}}}}
 	const want = `TCP  0A00000A:0050 rr  
   -> 0A000132:1F90      Masq    1      3          7         
   -> [2001:0db8:0000:0000:0000:0000:0000:0010]:0050      Tunnel  1      0          0         

@@ -15,7 +15,7 @@ func Saved(entries []Entry, numeric bool, names Names) string {
 		s := e.Service
 		key := savedKey(s.Key, numeric, names)
 		fmt.Fprintf(&b, "-A %s -s %s%s\n", key, s.Scheduler, savedOptions(s))
-		for _, d := range sortedDestinations(s.Destinations, false) {
+		for _, d := range sortedDestinations(s.Destinations) {
 			fmt.Fprintf(&b, "-a %s -r %s %s -w %d", key, endpoint(d.Addr, s.Key.Protocol, numeric, names), d.Forward.Flag(), d.Weight)
 			if d.Forward == lvs.Tunnel {
 				b.WriteString(" " + d.Encap.Flags())

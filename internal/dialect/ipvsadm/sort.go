@@ -22,10 +22,7 @@ func Sorted(entries []Entry, not bool) []Entry {
 	return out
 }
 
-func sortedDestinations(ds []lvs.Destination, not bool) []lvs.Destination {
-	if not {
-		return ds
-	}
+func sortedDestinations(ds []lvs.Destination) []lvs.Destination {
 	out := slices.Clone(ds)
 	sortAs(out, func(a, b lvs.Destination) int { return compareEndpoints(a.Addr, b.Addr) })
 	return out
@@ -49,9 +46,14 @@ func compareEndpoints(a, b netip.AddrPort) int {
 
 // wordsOf is an address as the kernel's union holds it: IPv4 in the first word.
 func wordsOf(a netip.Addr) (w [4]uint32) {
-	raw := a.AsSlice()
-	for i := 0; i < len(raw); i += 4 {
-		w[i/4] = binary.BigEndian.Uint32(raw[i:])
+	if a.Is4() {
+		raw := a.As4()
+		w[0] = binary.BigEndian.Uint32(raw[:])
+	} else if a.IsValid() {
+		raw := a.As16()
+		for i := range w {
+			w[i] = binary.BigEndian.Uint32(raw[4*i:])
+		}
 	}
 	return w
 }
@@ -62,19 +64,23 @@ func difference(a, b uint32) int { return int(int32(a - b)) }
 // sortAs is the merge sort behind qsort of the C library (glibc before 2.37):
 // by an order that goes in circles, as this one may, each way of sorting gives
 // another result.
-func sortAs[T any](s []T, compare func(a, b T) int) {
+func sortAs[T any](s []T, compare func(a, b T) int) { mergeSort(s, make([]T, len(s)/2), compare) }
+
+// mergeSort has room for half of s beside it.
+func mergeSort[T any](s, room []T, compare func(a, b T) int) {
 	if len(s) < 2 {
 		return
 	}
 	half := len(s) / 2
-	left, right := slices.Clone(s[:half]), slices.Clone(s[half:])
-	sortAs(left, compare)
-	sortAs(right, compare)
-	for i := range s {
-		if len(right) == 0 || len(left) > 0 && compare(left[0], right[0]) <= 0 {
+	mergeSort(s[:half], room, compare)
+	mergeSort(s[half:], room, compare)
+	left, right := room[:copy(room, s[:half])], s[half:]
+	for i := 0; len(left) > 0 && len(right) > 0; i++ {
+		if compare(left[0], right[0]) <= 0 {
 			s[i], left = left[0], left[1:]
 		} else {
 			s[i], right = right[0], right[1:]
 		}
 	}
+	copy(s[len(s)-len(right)-len(left):], left) // what is left of the right is in its place
 }
