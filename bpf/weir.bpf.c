@@ -40,11 +40,11 @@ static __always_inline int hear(struct __sk_buff *skb, struct packet *p, int *ac
 	v = tunnel_error(skb, p);
 	p->ctx = skb; /* for the verifier, which takes all of *p for numbers now */
 	if (v == V_NOT_OURS)
-		v = related(p, false, false, action);
+		v = related(p, false, action);
 	if (v != V_NOT_OURS || !sys_on(SYS_SCHEDULE_ICMP))
 		return v;
 	v = open_quoted(p);
-	return v == V_NONE ? related(p, false, true, action) : v;
+	return v == V_NONE ? related(p, false, action) : v;
 }
 
 /* A packet that arrived. `skb` is NULL in XDP, known to the compiler: what
@@ -91,7 +91,7 @@ static __always_inline int leave(struct packet *p, __be16 ethertype, int *action
 	if (v)
 		return v;
 	if (p->icmp_error)
-		return related(p, true, false, action);
+		return related(p, true, action);
 	p->from = watch(&p->saddr);
 	if (!p->from || !whole(p))
 		return V_NOT_OURS;

@@ -93,7 +93,7 @@ static __always_inline bool rewrite_quoted(struct packet *p, struct packet *q, b
 /* About an answer (quoted: service → client): to the real server. */
 static __always_inline int related_request(struct packet *p, struct packet *q, const struct conn *c, int *action)
 {
-	__u32 id = ctl_dest(c->word), hop, room;
+	__u32 id = ctl_dest(c->word), hop;
 	struct dest *d = bpf_map_lookup_elem(&dests, &id);
 	__u8 forward = c->word & CTL_FORWARD_MASK;
 	struct nexthop *n;
@@ -106,19 +106,13 @@ static __always_inline int related_request(struct packet *p, struct packet *q, c
 		count_in(id, p->len);
 	if (!(d->flags & DEST_LOCAL) && p->ttl <= 1)
 		return V_TTL_EXCEEDED;
-	hop = d->nexthop;
-	n = bpf_map_lookup_elem(&nexthops, &hop);
-	if (!(d->flags & DEST_LOCAL) && (!n || (forward == FORWARD_TUNNEL && !tunnel_ready(n))))
-		return V_NO_ROUTE;
-	/* Nobody is told that an error is too big. */
-	room = n && !(d->flags & DEST_LOCAL) ? room_on_way(d, n, forward == FORWARD_TUNNEL) : 0;
-	if (room && p->len > room && (p->v6 || room == 1))
-		return V_TOO_BIG;
 	if (forward == FORWARD_MASQ && !rewrite_quoted(p, q, false, &d->addr, c->dport))
 		return V_HELPER;
 	if (d->flags & DEST_LOCAL)
 		return V_LOCAL;
-	if (!n)
+	hop = d->nexthop;
+	n = bpf_map_lookup_elem(&nexthops, &hop);
+	if (!n || (forward == FORWARD_TUNNEL && !tunnel_ready(n)))
 		return V_NO_ROUTE;
 	v = hand_over(p, d, n, forward == FORWARD_TUNNEL, action);
 	return v == V_FORWARDED ? V_ICMP_FORWARDED : v;
@@ -177,16 +171,14 @@ static __always_inline bool find_quoted(const struct packet *q, bool request, st
 	return conn_find(f, &w->c);
 }
 
-/* `opened`: the connection of the quoted answer was made for this error, and is
- * in the packet's work; a one-packet service's is nowhere else. */
-static __noinline int related(struct packet *p, bool leaving, bool opened, int *action)
+static __noinline int related(struct packet *p, bool leaving, int *action)
 {
 	struct work *w = work(WORK_PACKET);
 	struct packet q = {};
 
 	if (!w || parse_quoted(p, &q))
 		return V_NOT_OURS;
-	if (!leaving && watched(&q.saddr) && (opened || find_quoted(&q, false, w)))
+	if (!leaving && watched(&q.saddr) && find_quoted(&q, false, w))
 		return related_request(p, &q, &w->c, action);
 	if (watched(&q.daddr) && find_quoted(&q, true, w))
 		return related_reply(p, &q, &w->c, leaving, action);

@@ -267,7 +267,7 @@ func tight(t *testing.T, p *Plane, when string) {
 		}
 	}
 	for k, d := range tb.dests {
-		if listed[d] != d.gone.IsZero() || (tb.gone[k] == d) != !d.gone.IsZero() {
+		if listed[d] != d.gone.IsZero() || (tb.gone[k.service][k.addr] == d) != !d.gone.IsZero() {
 			t.Fatalf("%s: %v is listed: %v, gone since %v", when, k, listed[d], d.gone)
 		}
 	}
