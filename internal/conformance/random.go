@@ -122,7 +122,7 @@ func (g *generator) service() {
 		g.single(s, "-t", "tcp", fmt.Sprint(80+n))
 	case kind < 8:
 		g.single(s, "-u", "udp", fmt.Sprint(53+n))
-	case kind == 8:
+	case kind == 8 && !g.stats: // its first state lasts four seconds, two of which ip_vs's counters take
 		g.single(s, "--sctp-service", "sctp", fmt.Sprint(80+n))
 	case kind == 9:
 		g.every(s, n)
