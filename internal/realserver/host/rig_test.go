@@ -117,7 +117,7 @@ func (r *rig) direct(mode ebpf.Mode, services ...lvs.Service) {
 	select {
 	case err := <-ready:
 		labtest.Must(r.t, err)
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute): // Reach waits for the verifier, which takes its time on an emulated machine
 		r.t.Fatal("the director finds no way to its real servers")
 	}
 	for _, s := range services {
