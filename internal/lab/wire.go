@@ -77,6 +77,9 @@ func (p Port) ready() (bool, error) {
 		return false, err
 	}
 	addrs, err := p.Host.link.AddrList(l, netlink.FAMILY_V6)
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		return false, nil // it changed while it was read; it is read again
+	}
 	return slices.ContainsFunc(addrs, func(a netlink.Addr) bool {
 		return a.IP.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0
 	}), err
