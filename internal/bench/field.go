@@ -177,6 +177,9 @@ func (f *field) close() error {
 
 const liveFrames = 1 << 1 // BPF_F_TEST_XDP_LIVE_FRAMES
 
+// room is ROOM of bench.bpf.c.
+const room = 64
+
 // send has the generator send r's packets, and is how long that took and how
 // many the sink had then. With one processor that is all there will be.
 func (f *field) send(ctx context.Context, r run) (took time.Duration, arrived uint64, err error) {
@@ -196,7 +199,7 @@ func (f *field) send(ctx context.Context, r run) (took time.Duration, arrived ui
 	}
 	began := time.Now()
 	err = f.client.Do(func() error {
-		_, err := f.coll.Programs["generate"].Run(&ebpf.RunOptions{Data: packet, Repeat: r.times, Flags: liveFrames})
+		_, err := f.coll.Programs["generate"].Run(&ebpf.RunOptions{Data: append(make([]byte, room), packet...), Repeat: r.times, Flags: liveFrames})
 		return err
 	})
 	if err != nil {

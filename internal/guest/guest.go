@@ -44,8 +44,9 @@ type File struct {
 type Machine struct {
 	Cache  string // directory for the kernel and the images; made if missing
 	Files  []File
-	Memory int // MiB; 0: 1024
-	CPUs   int // 0: 1
+	Memory int    // MiB; 0: 1024
+	CPUs   int    // 0: 1
+	Kernel string // more words for the kernel's command line
 }
 
 // ErrLacking says that a program the guest needs is not installed here.
@@ -94,7 +95,7 @@ func (m Machine) boot(ctx context.Context, k Kernel, initrd, console string, out
 		"-m", strconv.Itoa(orElse(m.Memory, 1024)), "-smp", strconv.Itoa(orElse(m.CPUs, 1)),
 		"-display", "none", "-monitor", "none", "-nodefaults", "-no-reboot",
 		"-serial", "file:"+console, "-serial", "stdio",
-		"-kernel", k.Image, "-initrd", initrd, "-append", "console=ttyS0 panic=-1 quiet net.ifnames=0 no_timer_check")
+		"-kernel", k.Image, "-initrd", initrd, "-append", "console=ttyS0 panic=-1 quiet net.ifnames=0 no_timer_check "+m.Kernel)
 	cmd.WaitDelay = 5 * time.Second
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
