@@ -2,7 +2,8 @@
 /*
  * The road of a packet, in order. Three doors lead to it: XDP and tc ingress
  * for what arrives, tc egress for the director's own answers. The stages are
- * in include/weir/, one file each.
+ * in include/weir/, one file each. It is compiled once for each kind of door
+ * (xdp in common.h).
  *
  * The program keeps no time of its own and asks Go for nothing: what it needs
  * stands in the maps, and it goes on forwarding when nobody is there.
@@ -20,7 +21,9 @@
 #include "weir/stray.h"
 #include "weir/short.h"
 #include "weir/tunnel_error.h"
+#ifndef DOOR_XDP
 #include "weir/sweep.h"
+#endif
 
 /* Did the IP header arrive undamaged? That of IPv6 has no checksum. */
 static __always_inline bool sound(const struct packet *p)
@@ -119,6 +122,8 @@ static __always_inline int settle(const struct packet *p, __u32 v, int action)
 	return action == UNDECIDED ? drop_action() : action;
 }
 
+#ifdef DOOR_XDP
+
 SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
@@ -135,6 +140,8 @@ int weir_xdp(struct xdp_md *ctx)
 	v = arrive(NULL, &p, ethertype, &action);
 	return settle(&p, v, action);
 }
+
+#else
 
 SEC("tc")
 int weir_ingress(struct __sk_buff *skb)
@@ -168,6 +175,8 @@ int weir_egress(struct __sk_buff *skb)
 		return TCX_NEXT;
 	return settle(&p, v, action);
 }
+
+#endif
 
 /*
  * What the kernel is told. Of the two licences in the SPDX lines it is the GPL

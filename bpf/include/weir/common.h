@@ -38,8 +38,14 @@ const volatile __u32 wide_buckets = 1; /* of the wide table */
 const volatile __u64 hash_seed = 0;
 const volatile bool explaining = false; /* trace steps, change nothing that lasts */
 const volatile bool shortcut = true; /* the short road is open (short.h) */
-/* Which door this program is: the object is loaded once for XDP and once for tc. */
-const volatile bool xdp = false;
+
+/* Which door this object is for: all is compiled once for XDP and once for tc
+ * (generate.go), so that nothing of the other is left in its registers. */
+#ifdef DOOR_XDP
+enum { xdp = 1 };
+#else
+enum { xdp = 0 };
+#endif
 
 /* Reads a field of the context. Written as the instruction it is, because the
  * compiler likes to merge the two doors' loads into one from a computed

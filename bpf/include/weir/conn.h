@@ -235,19 +235,12 @@ static __always_inline void mark_overload(__u32 dest, __u64 conns, bool opened)
 
 static __always_inline void displaced_add(bool v6, __u64 delta)
 {
-	__u32 zero = 0;
-	struct use *u = bpf_map_lookup_elem(&uses, &zero);
-
-	if (u)
-		__sync_fetch_and_add(v6 ? &u->displaced6 : &u->displaced4, delta);
+	__sync_fetch_and_add(v6 ? &uses.displaced6 : &uses.displaced4, delta);
 }
 
 static __always_inline bool any_displaced(bool v6)
 {
-	__u32 zero = 0;
-	struct use *u = bpf_map_lookup_elem(&uses, &zero);
-
-	return u && (v6 ? READ_ONCE(u->displaced6) : READ_ONCE(u->displaced4));
+	return v6 ? READ_ONCE(uses.displaced6) : READ_ONCE(uses.displaced4);
 }
 
 /* Undoes what a narrow entry was counted for; whoever swapped its word out calls it. */
@@ -269,14 +262,19 @@ static __always_inline __u64 mix(__u64 h)
 	return h ^ (h >> 31);
 }
 
-/* Of the client's address and port, and the protocol. */
+/* Of the client's address and port, and the protocol. The halves of an IPv6
+ * address are multiplied side by side, which takes a third of the time of one
+ * after the other; each is folded in another place, so that what is changed in
+ * one cannot be taken back in the other. */
 static __always_inline __u64 flow_hash_of(bool v6, __u8 protocol, const __u64 *client, __u64 key)
 {
-	__u64 h = hash_seed ^ protocol;
+	__u64 h = hash_seed ^ protocol, a, b;
 
-	if (v6)
-		return mix(mix(mix(h ^ client[0]) ^ client[1]) ^ (key & 0xffff));
-	return mix(h ^ (key & 0xffffffffffffull));
+	if (!v6)
+		return mix(h ^ (key & 0xffffffffffffull));
+	a = (client[0] ^ h) * 0x9e3779b97f4a7c15ull;
+	b = (client[1] ^ (h << 32 | h >> 32)) * 0xbf58476d1ce4e5b9ull;
+	return mix((a ^ (a >> 32)) + (b ^ (b >> 29)) + (key & 0xffff));
 }
 
 static __always_inline __u64 flow_hash(const struct flow *f)

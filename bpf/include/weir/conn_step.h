@@ -84,11 +84,9 @@ __noinline int conn_promote(const struct flow *f, const struct conn *c)
 __noinline int conn_learn(const struct flow *f, struct conn *c)
 {
 	struct work *o = work(WORK_OTHER);
-	__u32 zero = 0;
-	struct use *u = bpf_map_lookup_elem(&uses, &zero);
 	struct wide *parent;
 
-	if (!f || !c || !o || !u || likely(!READ_ONCE(u->no_cport)))
+	if (!f || !c || !o || likely(!READ_ONCE(uses.no_cport)))
 		return 0;
 	o->f = *f;
 	flow_ports(&o->f, 0, key_vport(f->key, f->v6));

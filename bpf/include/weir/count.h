@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
  * Counters. A destination's packets and bytes are per CPU; a service's are the
- * sum of its destinations', which Go adds up, so that a packet pays once.
+ * sum of its destinations', which Go adds up, so that a packet pays once. The
+ * program that explains has counters of its own, which nobody reads.
  */
 #pragma once
 
@@ -12,7 +13,7 @@ static __always_inline void count_verdict(__u32 v)
 {
 	__u64 *n = bpf_map_lookup_elem(&verdicts, &v);
 
-	if (n && !explaining)
+	if (n)
 		(*n)++;
 }
 
@@ -20,7 +21,7 @@ static __always_inline void count_in(__u32 dest, __u32 bytes)
 {
 	struct dest_stats *s = bpf_map_lookup_elem(&stats, &dest);
 
-	if (s && !explaining) {
+	if (s) {
 		s->in_packets++;
 		s->in_bytes += bytes;
 	}
@@ -30,7 +31,7 @@ static __always_inline void count_out(__u32 dest, __u32 bytes)
 {
 	struct dest_stats *s = bpf_map_lookup_elem(&stats, &dest);
 
-	if (s && !explaining) {
+	if (s) {
 		s->out_packets++;
 		s->out_bytes += bytes;
 	}
@@ -40,6 +41,6 @@ static __always_inline void count_conn(__u32 dest)
 {
 	struct dest_stats *s = bpf_map_lookup_elem(&stats, &dest);
 
-	if (s && !explaining)
+	if (s)
 		s->conns++;
 }

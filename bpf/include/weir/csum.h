@@ -43,6 +43,29 @@ static __always_inline __u16 csum_apply(__u16 check, __u64 change)
 	return ~csum_fold((__u64)(__u16)~check + change);
 }
 
+/* A checksum whose packet has one hop less (ip_decrease_ttl). */
+static __always_inline __u16 csum_less_hop(__u16 check)
+{
+	__u32 sum = (__u32)check + bpf_htons(0x0100);
+
+	return sum + (sum >= 0xffff);
+}
+
+/* Is a sum of some words all ones when folded, which is to say a multiple of
+ * 0xffff? For such a one, k times that, multiplied by 0x10001 is k times 2^32 - 1;
+ * any other ends further below 2^32. k is small, as the sum is folded once. */
+static __always_inline bool sums_to_ones(__u64 sum)
+{
+	__u32 once = (sum & 0xffff) + (sum >> 16);
+
+	return once * 0x10001u > 0xffffffffu - 0x8000u;
+}
+
+static __always_inline __u64 sum_ipv4(const __u32 *word)
+{
+	return (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
+}
+
 /* Does an IPv4 header of this size add up (RFC 791)? The stack drops what does
  * not, so IPVS never sees it; corrected, its damage would pass for good. */
 static __always_inline bool header_sums(void *ctx, __u32 size)
@@ -52,12 +75,12 @@ static __always_inline bool header_sums(void *ctx, __u32 size)
 
 	if (!word)
 		return false;
-	sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
+	sum = sum_ipv4(word);
 	for (__u32 i = sizeof(struct iphdr4); unlikely(i < size) && i < 60; i += sizeof(*word)) {
 		word = bytes_at(ctx, ETH_HLEN + i, sizeof(*word));
 		if (!word)
 			return false;
 		sum += *word;
 	}
-	return csum_fold(sum) == 0xffff;
+	return sums_to_ones(sum);
 }

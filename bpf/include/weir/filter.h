@@ -18,10 +18,10 @@ static __always_inline __u32 filter_place(const struct addr *a)
 /* What is known of an address: WATCHED, WIDE. */
 static __always_inline __u32 watch(const struct addr *a)
 {
-	__u32 zero = 0, place = filter_place(a);
-	struct filter *f = bpf_map_lookup_elem(&filters, &zero);
+	__u32 place = filter_place(a);
+	__u64 word = READ_ONCE(filters.bits[(place >> 5) & (FILTER_PLACES / 32 - 1)]);
 
-	return f ? (f->bits[(place >> 5) & (FILTER_PLACES / 32 - 1)] >> ((place & 31) * 2)) & 3 : 0;
+	return (word >> ((place & 31) * 2)) & 3;
 }
 
 static __always_inline bool watched(const struct addr *a)

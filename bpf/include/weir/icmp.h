@@ -198,14 +198,14 @@ static __always_inline int icmp_answer(struct packet *p, int kind, __u32 mtu, in
 /* Sends a packet back the way it came. */
 static __always_inline bool turn_round(struct packet *p, int *action)
 {
-	__u8 smac[ETH_ALEN], dmac[ETH_ALEN];
+	struct macs back;
 	struct ethhdr *eth = packet_at(p, 0, sizeof(*eth));
 
 	if (!eth)
 		return false;
-	__builtin_memcpy(dmac, eth->h_source, ETH_ALEN);
-	__builtin_memcpy(smac, eth->h_dest, ETH_ALEN);
-	set_macs(p, dmac, smac);
+	__builtin_memcpy(back.dest, eth->h_source, ETH_ALEN);
+	__builtin_memcpy(back.source, eth->h_dest, ETH_ALEN);
+	set_macs(p, &back);
 	*action = redirect(p->ctx, ingress_index(p->ctx));
 	return true;
 }

@@ -45,10 +45,7 @@ ARRAY(conns6, bucket6, 1, BPF_F_MMAPABLE);
 ARRAY(half4, bucket4, 1, BPF_F_MMAPABLE);
 ARRAY(half6, bucket6, 1, BPF_F_MMAPABLE);
 ARRAY(wides, wide_bucket, 1, BPF_F_MMAPABLE);
-ARRAY(setting, settings, 1, 0);
-ARRAY(filters, filter, 1, 0);
 ARRAY(rules, rule, RULES, 0);
-ARRAY(uses, use, 1, 0);
 ARRAY(traces, trace_log, 1, 0);
 
 struct {
@@ -81,6 +78,12 @@ struct {
 	__type(key, enum verdict);
 	__type(value, __u64);
 } verdicts SEC(".maps");
+
+/* What there is one of, and nearly every packet reads: maps to Go, but a packet
+ * knows the address and need not look them up. */
+struct settings setting SEC(".data.setting");
+struct filter filters SEC(".data.filters");
+struct use uses SEC(".data.uses");
 
 /* How many ICMP answers this CPU gave in the present tick-second. */
 struct icmp_budget {

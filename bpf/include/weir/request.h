@@ -25,27 +25,25 @@
  */
 static __always_inline bool reopens(const struct packet *p, const struct conn *c)
 {
-	__u32 state = ctl_state(c->word), id = ctl_dest(c->word), zero = 0;
-	struct settings *set;
+	__u32 state = ctl_state(c->word), id = ctl_dest(c->word);
 	struct dest *d;
 
 	bool sctp = p->protocol == IPPROTO_SCTP;
 
 	if (sctp ? p->chunk != CHUNK_INIT : p->protocol != IPPROTO_TCP || !p->syn)
 		return false;
-	set = bpf_map_lookup_elem(&setting, &zero);
 	d = bpf_map_lookup_elem(&dests, &id);
-	if (!set || !d)
-		return !d;
-	if (!d->weight && (!ctl_established(c->word) || set->sys & SYS_EXPIRE_NODEST))
+	if (!d)
+		return true;
+	if (!d->weight && (!ctl_established(c->word) || sys_on(SYS_EXPIRE_NODEST)))
 		return true;
 	if (!ctl_established(c->word) && !(d->flags & DEST_AVAILABLE))
 		return true;
-	if (!set->reuse_mode || c->parent)
+	if (!setting.reuse_mode || c->parent)
 		return false;
 	if (sctp)
 		return state == S_CL;
-	return state == TW || state == CL || (set->reuse_mode & 2 && state == FW && c->word & CTL_NOOUTPUT);
+	return state == TW || state == CL || (setting.reuse_mode & 2 && state == FW && c->word & CTL_NOOUTPUT);
 }
 
 /* Is the connection's real server gone, and the connection not worth keeping? */
@@ -74,16 +72,11 @@ static __always_inline bool opening(const struct packet *p)
 /* drop_packet: is it this packet's turn to be turned away (e.10)? */
 static __always_inline bool throttled(void)
 {
-	__u32 zero = 0;
-	struct settings *set = bpf_map_lookup_elem(&setting, &zero);
-	struct use *u;
+	__u32 rate = READ_ONCE(setting.drop_rate);
 
-	if (!set || likely(!set->drop_rate))
+	if (likely(!rate) || explaining)
 		return false;
-	u = bpf_map_lookup_elem(&uses, &zero);
-	if (!u || explaining)
-		return false;
-	return __sync_fetch_and_add(&u->throttle, 1) % set->drop_rate == 0;
+	return __sync_fetch_and_add(&uses.throttle, 1) % rate == 0;
 }
 
 /* Nobody to send the packet to: the client is told, unless it came to a port

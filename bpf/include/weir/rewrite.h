@@ -114,19 +114,30 @@ static __always_inline bool decrement_ttl(struct packet *p)
 
 		if (!ip)
 			return false;
-		ip->check = csum_apply(ip->check, csum_change16(bpf_htons(0x0100), 0));
+		ip->check = csum_less_hop(ip->check);
 		ip->ttl--;
 	}
 	return true;
 }
 
-static __always_inline bool set_macs(struct packet *p, const __u8 *dmac, const __u8 *smac)
+/* Both link addresses, the destination's first, as in a frame. Three words: the
+ * compiler would take bytes, since a frame's header need not be aligned. */
+static __always_inline void put_macs(void *eth, const struct macs *macs)
 {
-	struct ethhdr *eth = packet_at(p, 0, sizeof(*eth));
+	const __u32 *from = (const void *)macs;
+	__u32 *to = eth;
+
+	to[0] = from[0];
+	to[1] = from[1];
+	to[2] = from[2];
+}
+
+static __always_inline bool set_macs(struct packet *p, const struct macs *macs)
+{
+	void *eth = packet_at(p, 0, sizeof(struct ethhdr));
 
 	if (!eth)
 		return false;
-	__builtin_memcpy(eth->h_dest, dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, smac, ETH_ALEN);
+	put_macs(eth, macs);
 	return true;
 }

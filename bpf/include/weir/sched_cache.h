@@ -174,13 +174,12 @@ __noinline __u32 cache_look(__u32 set_id, const struct hash_key *key)
 {
 	struct set *set = bpf_map_lookup_elem(&sets, &set_id);
 	__u32 zero = 0, now = bpf_ktime_get_coarse_ns() / 1000000000, dest, expiration;
-	struct settings *sys = bpf_map_lookup_elem(&setting, &zero);
 	struct cache_set *c = bpf_map_lookup_elem(&cache_scratch, &zero), *have;
 	struct cache_key k = {.service = set_id / 2};
 
-	if (!set || !key || !sys || !c)
+	if (!set || !key || !c)
 		return 0;
-	expiration = keeps_one(set) ? sys->lblc_expiration : sys->lblcr_expiration;
+	expiration = keeps_one(set) ? setting.lblc_expiration : setting.lblcr_expiration;
 	k.addr = key->asked;
 	have = bpf_map_lookup_elem(&caches, &k);
 	c->count = 0;

@@ -49,20 +49,29 @@ static __always_inline int redirect(void *ctx, __u32 ifindex)
 	return bpf_redirect(ifindex, 0);
 }
 
+static __always_inline bool same_mac(const void *a, const void *b)
+{
+	return *(const __u32 *)a == *(const __u32 *)b && *(const __u16 *)(a + 4) == *(const __u16 *)(b + 4);
+}
+
+/* Is a frame addressed to the interface it came in by? */
+static __always_inline bool for_port(const void *eth, const struct port *port)
+{
+	return (port->flags & PORT_ATTACHED) && same_mac(eth, port->mac);
+}
+
 /* Is the frame addressed to this host? A promiscuous interface shows others'. */
 static __always_inline bool for_us(void *ctx)
 {
 	__u32 in = ingress_index(ctx);
-	struct ethhdr *eth;
 	struct port *port;
+	void *eth;
 
 	if (!xdp)
 		return ctx_field(ctx, struct __sk_buff, pkt_type) == 0; /* PACKET_HOST */
-	if (explaining)
-		return true; /* a made-up packet comes from nowhere */
-	eth = bytes_at(ctx, 0, sizeof(*eth));
+	eth = bytes_at(ctx, 0, sizeof(struct ethhdr));
 	port = bpf_map_lookup_elem(&ports, &in);
-	return eth && port && (port->flags & PORT_ATTACHED) && !__builtin_memcmp(eth->h_dest, port->mac, ETH_ALEN);
+	return eth && port && for_port(eth, port);
 }
 
 /* Lets the kernel find the neighbour; tc only. */
@@ -92,8 +101,7 @@ struct way {
 	__u16 mtu;
 	bool neigh; /* MACs are known; else the kernel finds the neighbour */
 	bool v6;    /* family of `via` */
-	__u8 dmac[ETH_ALEN];
-	__u8 smac[ETH_ALEN];
+	struct macs macs;
 	struct addr via;
 };
 
@@ -126,8 +134,8 @@ static __noinline int ask_way(const struct asked *a, const struct addr *from, co
 	w->mtu = fib.tot_len; /* the kernel puts the way's MTU in its place */
 	w->neigh = err == BPF_FIB_LKUP_RET_SUCCESS;
 	w->v6 = fib.family == AF_INET6;
-	__builtin_memcpy(w->dmac, fib.dmac, ETH_ALEN);
-	__builtin_memcpy(w->smac, fib.smac, ETH_ALEN);
+	__builtin_memcpy(w->macs.dest, fib.dmac, ETH_ALEN);
+	__builtin_memcpy(w->macs.source, fib.smac, ETH_ALEN);
 	if (w->v6)
 		__builtin_memcpy(w->via.w, fib.ipv6_dst, sizeof(w->via.w));
 	else
@@ -147,7 +155,7 @@ static __always_inline int send_way(struct packet *p, const struct way *w)
 {
 	if (!xdp && !w->neigh)
 		return redirect_neigh(w->ifindex, w->v6, &w->via);
-	if (!set_macs(p, w->dmac, w->smac))
+	if (!set_macs(p, &w->macs))
 		return drop_action();
 	return redirect(p->ctx, w->ifindex);
 }
@@ -176,7 +184,7 @@ static __always_inline int send_nexthop(struct packet *p, const struct nexthop *
 		return send_asking(p, dest);
 	if (!xdp && !(n->flags & NEXTHOP_RESOLVED))
 		return redirect_neigh(n->ifindex, n->flags & NEXTHOP_V6, &n->via);
-	if (!set_macs(p, n->dmac, n->smac))
+	if (!set_macs(p, &n->macs))
 		return drop_action();
 	return redirect(p->ctx, n->ifindex);
 }

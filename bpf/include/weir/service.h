@@ -11,10 +11,7 @@
 /* Is there such a kind of service? */
 static __always_inline bool have(__u32 kind)
 {
-	__u32 zero = 0;
-	struct settings *set = bpf_map_lookup_elem(&setting, &zero);
-
-	return set && set->have & kind;
+	return setting.have & kind;
 }
 
 static __always_inline __u32 service_at(const struct service_key *key)
@@ -24,10 +21,10 @@ static __always_inline __u32 service_at(const struct service_key *key)
 	return id ? *id : 0;
 }
 
-static __always_inline __u32 service_marked(const struct packet *p, const struct settings *set)
+static __always_inline __u32 service_marked(const struct packet *p)
 {
 	struct service_key key = {};
-	__u32 mark = mark_of(p, set->rules);
+	__u32 mark = mark_of(p, setting.rules);
 
 	if (!mark)
 		return 0;
@@ -46,21 +43,18 @@ static __noinline __u32 service_of(const struct packet *p)
 		.port = p->dport,
 		.protocol = p->protocol,
 	};
-	__u32 zero = 0, id = 0;
-	struct settings *set = bpf_map_lookup_elem(&setting, &zero);
+	__u32 id = 0;
 
-	if (!set)
-		return 0;
-	if (set->have & HAVE_MARKS)
-		id = service_marked(p, set);
+	if (have(HAVE_MARKS))
+		id = service_marked(p);
 	if (!id)
 		id = service_at(&key);
-	if (!id && set->have & HAVE_FTP && p->protocol == IPPROTO_TCP &&
-	    (p->dport == bpf_htons(20) || bpf_ntohs(p->dport) >= set->unprivileged)) {
+	if (!id && have(HAVE_FTP) && p->protocol == IPPROTO_TCP &&
+	    (p->dport == bpf_htons(20) || bpf_ntohs(p->dport) >= setting.unprivileged)) {
 		key.port = bpf_htons(21);
 		id = service_at(&key);
 	}
-	if (!id && set->have & HAVE_ANY_PORT) {
+	if (!id && have(HAVE_ANY_PORT)) {
 		key.port = 0;
 		id = service_at(&key);
 	}

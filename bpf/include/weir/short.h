@@ -104,6 +104,21 @@ static __always_inline bool plain_frame(struct plain *p, bool v6, void *data, vo
 	return ctx_field(p->ctx, struct __sk_buff, len) >= size;
 }
 
+/* Is it for this host, as for_us has it? Learns what plain_redirect asks. */
+static __always_inline bool plain_for_us(struct plain *p)
+{
+	struct port *port;
+
+	if (!xdp)
+		return for_us(p->ctx);
+	p->in = ingress_index(p->ctx);
+	port = bpf_map_lookup_elem(&ports, &p->in);
+	if (!port || !for_port(p->data, port))
+		return false;
+	p->turns = !(port->flags & PORT_VETH);
+	return true;
+}
+
 static __always_inline void plain_hash(struct plain *p, bool v6, const struct addr *client, __be16 cport,
 				       __be16 vport)
 {
@@ -150,13 +165,8 @@ static __always_inline __u64 *plain_find(struct plain *p, bool v6, bool out)
  * another CPU was faster. */
 static __always_inline bool keep(const struct plain *p, __u64 *ctl, __u64 word)
 {
-	__u32 zero = 0;
-	struct settings *set = bpf_map_lookup_elem(&setting, &zero);
-	__u64 next;
+	__u64 next = (__u32)word | (__u64)(p->now + state_timeout(p->state)) << CTL_EXPIRES_SHIFT;
 
-	if (!set)
-		return false;
-	next = (__u32)word | (__u64)(p->now + set->timeout[p->state & (TIMEOUT_COUNT - 1)]) << CTL_EXPIRES_SHIFT;
 	return next == word || __sync_bool_compare_and_swap(ctl, word, next);
 }
 
@@ -214,11 +224,11 @@ static __always_inline bool to_server(struct plain *p, bool v6, const struct fou
 	count_in(c->id, p->len);
 	count_verdict(V_FORWARDED);
 	if (forward == FORWARD_MASQ)
-		*action = send_masked(p, v6, false, &c->d->addr, port, n->dmac, n->smac, n->ifindex);
+		*action = send_masked(p, v6, false, &c->d->addr, port, &n->macs, n->ifindex);
 	else if (forward == FORWARD_TUNNEL)
 		*action = send_wrapped(p, v6, c->d, n);
 	else
-		*action = send_plain(p, v6, n->dmac, n->smac, n->ifindex);
+		*action = send_plain(p, v6, &n->macs, n->ifindex);
 	return true;
 }
 
@@ -233,7 +243,7 @@ static __always_inline bool to_client(struct plain *p, bool v6, const struct fou
 		return false;
 	count_out(c->id, p->len);
 	count_verdict(V_REPLIED);
-	*action = send_masked(p, v6, true, vaddr, vport, w->way.dmac, w->way.smac, w->way.ifindex);
+	*action = send_masked(p, v6, true, vaddr, vport, &w->way.macs, w->way.ifindex);
 	return true;
 }
 
@@ -303,8 +313,8 @@ static __always_inline bool plain_road(struct plain *p, bool v6, void *data, voi
 		*action = TRY_WIDE;
 		return false;
 	}
-	if (p->ttl <= 1 || !plain_frame(p, v6, data, end) || !for_us(p->ctx) || martian(v6, &p->saddr) ||
-	    (!v6 && !header_sums(p->ctx, sizeof(struct iphdr4))))
+	if (p->ttl <= 1 || !plain_frame(p, v6, data, end) || !plain_for_us(p) || martian(v6, &p->saddr) ||
+	    (!v6 && !sums_to_ones(sum_ipv4(data + ETH_HLEN))))
 		return false;
 	p->now = ticks_now();
 	return wide ? wide_road(p, v6, to, from, action) : narrow_road(p, v6, to, from, action);

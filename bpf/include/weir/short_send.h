@@ -23,6 +23,7 @@ struct plain {
 	__u32 now;
 	__u32 segment; /* size of the largest IP packet this will become (GSO) */
 	__u32 gso;
+	__u32 in; /* XDP: the interface it came in by */
 	__u16 len; /* of the IP packet */
 	__be16 sport;
 	__be16 dport;
@@ -32,6 +33,7 @@ struct plain {
 	__u8 ttl;
 	__u8 tos;
 	bool df;
+	bool turns; /* XDP: may leave by that interface at once */
 };
 
 static __always_inline __u32 ip_size(bool v6)
@@ -51,12 +53,12 @@ static __always_inline int failed(void)
 	return drop_action();
 }
 
-static __always_inline void plain_macs(const struct plain *p, const __u8 *dmac, const __u8 *smac)
+/* Sends the packet, as redirect does; where it came in is known. */
+static __always_inline int plain_redirect(const struct plain *p, __u32 ifindex)
 {
-	struct ethhdr *eth = p->data;
-
-	__builtin_memcpy(eth->h_dest, dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, smac, ETH_ALEN);
+	if (xdp && p->turns && ifindex == p->in)
+		return XDP_TX;
+	return bpf_redirect(ifindex, 0);
 }
 
 /* One hop less, and `change` in what the IP checksum covers. */
@@ -70,15 +72,17 @@ static __always_inline void plain_hop(const struct plain *p, bool v6, __u64 chan
 		return;
 	}
 	ip->ttl = p->ttl - 1;
-	ip->check = csum_apply(ip->check, change + csum_change16(bpf_htons(0x0100), 0));
+	if (change)
+		ip->check = csum_apply(ip->check, change + csum_change16(bpf_htons(0x0100), 0));
+	else
+		ip->check = csum_less_hop(ip->check);
 }
 
-static __always_inline int send_plain(const struct plain *p, bool v6, const __u8 *dmac, const __u8 *smac,
-				      __u32 ifindex)
+static __always_inline int send_plain(const struct plain *p, bool v6, const struct macs *macs, __u32 ifindex)
 {
-	plain_macs(p, dmac, smac);
+	put_macs(p->data, macs);
 	plain_hop(p, v6, 0);
-	return redirect(p->ctx, ifindex);
+	return plain_redirect(p, ifindex);
 }
 
 static __always_inline void plain_address(const struct plain *p, bool v6, bool source, const struct addr *addr)
@@ -120,14 +124,14 @@ static __always_inline bool plain_check_tc(const struct plain *p, bool v6, __u64
 
 /* Gives the packet a new source (or destination) and sends it. */
 static __always_inline int send_masked(const struct plain *p, bool v6, bool source, const struct addr *addr,
-				       __be16 port, const __u8 *dmac, const __u8 *smac, __u32 ifindex)
+				       __be16 port, const struct macs *macs, __u32 ifindex)
 {
 	struct ports *ports = p->data + ETH_HLEN + ip_size(v6);
 	__be16 old = source ? p->sport : p->dport;
 	__u64 change = csum_change_addr(source ? &p->saddr : &p->daddr, addr, v6);
 	__u64 port_change = port == old ? 0 : csum_change16(old, port);
 
-	plain_macs(p, dmac, smac);
+	put_macs(p->data, macs);
 	plain_address(p, v6, source, addr);
 	plain_hop(p, v6, change);
 	if (source)
@@ -138,7 +142,7 @@ static __always_inline int send_masked(const struct plain *p, bool v6, bool sour
 		plain_check(p, v6, change + port_change);
 	else if (!plain_check_tc(p, v6, change, port_change))
 		return failed();
-	return redirect(p->ctx, ifindex);
+	return plain_redirect(p, ifindex);
 }
 
 static __always_inline bool plain_summed(const struct plain *p, const struct dest *d)
@@ -198,14 +202,14 @@ static __always_inline int wrap_in(struct plain *p, bool v6, const struct dest *
 	if (l3 + size > ctx_end(p->ctx))
 		return failed();
 	((struct ethhdr *)p->data)->h_proto = v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-	plain_macs(p, n->dmac, n->smac);
+	put_macs(p->data, &n->macs);
 	if (v6)
 		outer_head6(l3, &in, d, n, size, gue ? IPPROTO_UDP : IPPROTO_IPV6);
 	else
 		outer_head4(l3, &in, d, n, size, gue ? IPPROTO_UDP : IPPROTO_IPIP);
 	if (gue)
 		gue_head(l3 + ip_size(v6), &in, d, n, hash_port(p->hash), summed, sum);
-	return redirect(p->ctx, n->ifindex);
+	return plain_redirect(p, n->ifindex);
 }
 
 static __always_inline int send_wrapped(struct plain *p, bool v6, const struct dest *d, const struct nexthop *n)

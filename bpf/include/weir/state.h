@@ -40,10 +40,7 @@ static const __u8 tcp_states[3][4][16] = {
 /* The switches of net.ipv4.vs.* that are on. */
 static __always_inline __u32 sys_on(__u32 which)
 {
-	__u32 zero = 0;
-	struct settings *s = bpf_map_lookup_elem(&setting, &zero);
-
-	return s ? s->sys & which : 0;
+	return setting.sys & which;
 }
 
 /* Where the table differs while secure_tcp defends: nobody is believed to be
@@ -79,10 +76,7 @@ static __always_inline __u32 next_tcp_state(__u32 event, __u32 dir, __u32 state)
 
 static __always_inline __u32 state_timeout(__u32 state)
 {
-	__u32 zero = 0;
-	struct settings *s = bpf_map_lookup_elem(&setting, &zero);
-
-	return s ? s->timeout[state & 15] : 60;
+	return setting.timeout[state & (TIMEOUT_COUNT - 1)];
 }
 
 /* Both for any protocol; of the word's flags CTL_SCTP counts. Global, so that

@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 16
+#define WEIR_LAYOUT 17
 
 struct addr {
 	__be32 w[4];
@@ -177,11 +177,16 @@ struct dest_stats {
 #define NEXTHOP_XDP      0x02 /* the interface takes packets sent from XDP */
 #define NEXTHOP_V6       0x04 /* `via` is IPv6 */
 
+/* Where a frame goes and whence, as its header begins. */
+struct macs {
+	__u8 dest[6];
+	__u8 source[6];
+} __attribute__((aligned(4)));
+
 struct nexthop {
 	__u32 ifindex; /* 0: there is no route */
 	__u32 mtu;
-	__u8 dmac[6];
-	__u8 smac[6];
+	struct macs macs;
 	__u32 flags;
 	struct addr via;
 	struct addr from; /* the director's address on that way: source of tunnel packets */

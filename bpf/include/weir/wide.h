@@ -96,10 +96,7 @@ static __always_inline bool wide_find_in(const struct flow *f, __u32 nth, struct
 
 static __always_inline bool any_displaced_wide(void)
 {
-	__u32 zero = 0;
-	struct use *u = bpf_map_lookup_elem(&uses, &zero);
-
-	return u && READ_ONCE(u->displaced_wide);
+	return READ_ONCE(uses.displaced_wide);
 }
 
 static __always_inline int wide_find(const struct flow *f, struct conn *c)
@@ -116,11 +113,7 @@ static __always_inline int wide_find(const struct flow *f, struct conn *c)
 
 static __always_inline void no_cport_add(__u64 delta)
 {
-	__u32 zero = 0;
-	struct use *u = bpf_map_lookup_elem(&uses, &zero);
-
-	if (u)
-		__sync_fetch_and_add(&u->no_cport, delta);
+	__sync_fetch_and_add(&uses.no_cport, delta);
 }
 
 static __always_inline void template_count(__u32 dest, __u64 delta)
@@ -144,9 +137,6 @@ static __always_inline void release(__u32 parent)
  * it, with the parent the entry had. */
 static __always_inline void wide_forget(__u64 word, __u32 parent)
 {
-	__u32 zero = 0;
-	struct use *u;
-
 	if (word & CTL_TEMPLATE) {
 		template_count(ctl_dest(word), -1ull);
 	} else {
@@ -155,10 +145,7 @@ static __always_inline void wide_forget(__u64 word, __u32 parent)
 	}
 	if (word & CTL_NO_CPORT)
 		no_cport_add(-1ull);
-	if (!(word & CTL_DISPLACED))
-		return;
-	u = bpf_map_lookup_elem(&uses, &zero);
-	if (u)
-		__sync_fetch_and_add(&u->displaced_wide, -1ull);
+	if (word & CTL_DISPLACED)
+		__sync_fetch_and_add(&uses.displaced_wide, -1ull);
 }
 

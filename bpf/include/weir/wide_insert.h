@@ -110,12 +110,8 @@ static __always_inline bool wide_evict(struct place *p, __u32 first)
 
 static __always_inline int wide_displaced(struct place *p)
 {
-	__u32 zero = 0;
-	struct use *u = bpf_map_lookup_elem(&uses, &zero);
-
 	p->flags = CTL_DISPLACED;
-	if (u)
-		__sync_fetch_and_add(&u->displaced_wide, 1);
+	__sync_fetch_and_add(&uses.displaced_wide, 1);
 	return 1;
 }
 

@@ -150,7 +150,7 @@ func mapsOf(id ebpf.ProgramID, spec *ebpf.CollectionSpec, into map[string]*ebpf.
 func shared(spec *ebpf.CollectionSpec) map[string]bool {
 	names := make(map[string]bool)
 	for name := range spec.Maps {
-		if name[0] != '.' {
+		if name[0] != '.' || isGlobal(name) {
 			names[name] = true
 		}
 	}

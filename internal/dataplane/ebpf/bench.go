@@ -22,14 +22,14 @@ func (p *Plane) Dissect(xdp bool) (Dissected, error) {
 	if err := p.engine.opened(); err != nil {
 		return Dissected{}, err
 	}
-	name, loaded := progIngress, p.engine.tc
+	name, d, loaded := progIngress, tcDoor, p.engine.tc
 	if xdp {
-		name, loaded = progXDP, p.engine.xdp
+		name, d, loaded = progXDP, xdpDoor, p.engine.xdp
 	}
 	if loaded == nil {
 		return Dissected{}, fmt.Errorf("%s is not loaded in mode %s", name, p.opts.Mode)
 	}
-	spec, err := loadEngine()
+	spec, err := d.object()
 	if err != nil {
 		return Dissected{}, fmt.Errorf("read the packet engine: %w", err)
 	}
@@ -49,7 +49,7 @@ func (p *Plane) Programs() map[string]*ebpf.Program {
 }
 
 // flowMaps are what packets write about their flows.
-var flowMaps = []string{"conns4", "conns6", "half4", "half6", "wides", "lives", "groups", "overloads", "uses"}
+var flowMaps = []string{"conns4", "conns6", "half4", "half6", "wides", "lives", "groups", "overloads", usesMap}
 
 // ForgetFlows empties the connection tables and what is counted of them, at
 // once. No packet may be on its way.

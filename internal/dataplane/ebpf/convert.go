@@ -234,7 +234,7 @@ func lvsDestination(e engineDest, weight uint32) lvs.Destination {
 }
 
 func nexthop(p lvs.Path, xdp bool) engineNexthop {
-	n := engineNexthop{Ifindex: uint32(p.Link), Mtu: uint32(p.MTU), Dmac: p.MAC, Smac: p.Source}
+	n := engineNexthop{Ifindex: uint32(p.Link), Mtu: uint32(p.MTU), Macs: engineMacs{Dest: p.MAC, Source: p.Source}}
 	if p.Via.IsValid() {
 		n.Via = addrOf(p.Via)
 		if p.Via.Unmap().Is6() {

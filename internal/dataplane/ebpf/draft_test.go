@@ -277,7 +277,7 @@ func tight(t *testing.T, p *Plane, when string) {
 		}
 	}
 	var written engineFilter
-	labtest.Must(t, p.engine.maps["filters"].Lookup(uint32(0), &written))
+	labtest.Must(t, p.engine.maps[filtersMap].Lookup(uint32(0), &written))
 	if want, _ := wholeFilter(p); p.bits != want || written != want {
 		t.Fatalf("%s: the filter is not what it should be", when)
 	}

@@ -104,6 +104,12 @@ type engineLive struct {
 	Templates uint64
 }
 
+type engineMacs struct {
+	_      structs.HostLayout
+	Dest   [6]uint8
+	Source [6]uint8
+}
+
 type engineMembership struct {
 	_     structs.HostLayout
 	Group uint32
@@ -114,8 +120,7 @@ type engineNexthop struct {
 	_            structs.HostLayout
 	Ifindex      uint32
 	Mtu          uint32
-	Dmac         [6]uint8
-	Smac         [6]uint8
+	Macs         engineMacs
 	Flags        uint32
 	Via          engineAddr
 	From         engineAddr
@@ -360,7 +365,6 @@ const (
 	engineMapConns4       = "conns4"
 	engineMapConns6       = "conns6"
 	engineMapDests        = "dests"
-	engineMapFilters      = "filters"
 	engineMapFrags        = "frags"
 	engineMapFtpTexts     = "ftp_texts"
 	engineMapGroups       = "groups"
@@ -381,29 +385,28 @@ const (
 	engineMapServiceIds   = "service_ids"
 	engineMapServices     = "services"
 	engineMapSets         = "sets"
-	engineMapSetting      = "setting"
 	engineMapSipTexts     = "sip_texts"
 	engineMapSlots        = "slots"
 	engineMapStats        = "stats"
 	engineMapTemplateKeys = "template_keys"
 	engineMapTraces       = "traces"
-	engineMapUses         = "uses"
 	engineMapVerdicts     = "verdicts"
 	engineMapWides        = "wides"
 	engineMapWorks        = "works"
 	engineProgWeirEgress  = "weir_egress"
 	engineProgWeirIngress = "weir_ingress"
 	engineProgWeirSweep   = "weir_sweep"
-	engineProgWeirXdp     = "weir_xdp"
 	engineVarConn4Buckets = "conn4_buckets"
 	engineVarConn6Buckets = "conn6_buckets"
 	engineVarCrcSteps     = "crc_steps"
 	engineVarExplaining   = "explaining"
+	engineVarFilters      = "filters"
 	engineVarHalfBuckets  = "half_buckets"
 	engineVarHashSeed     = "hash_seed"
+	engineVarSetting      = "setting"
 	engineVarShortcut     = "shortcut"
+	engineVarUses         = "uses"
 	engineVarWideBuckets  = "wide_buckets"
-	engineVarXdp          = "xdp"
 )
 
 // loadEngine returns the embedded CollectionSpec for engine.
@@ -451,7 +454,6 @@ type engineProgramSpecs struct {
 	WeirEgress  *ebpf.ProgramSpec `ebpf:"weir_egress"`
 	WeirIngress *ebpf.ProgramSpec `ebpf:"weir_ingress"`
 	WeirSweep   *ebpf.ProgramSpec `ebpf:"weir_sweep"`
-	WeirXdp     *ebpf.ProgramSpec `ebpf:"weir_xdp"`
 }
 
 // engineMapSpecs contains maps before they are loaded into the kernel.
@@ -464,7 +466,6 @@ type engineMapSpecs struct {
 	Conns4       *ebpf.MapSpec `ebpf:"conns4"`
 	Conns6       *ebpf.MapSpec `ebpf:"conns6"`
 	Dests        *ebpf.MapSpec `ebpf:"dests"`
-	Filters      *ebpf.MapSpec `ebpf:"filters"`
 	Frags        *ebpf.MapSpec `ebpf:"frags"`
 	FtpTexts     *ebpf.MapSpec `ebpf:"ftp_texts"`
 	Groups       *ebpf.MapSpec `ebpf:"groups"`
@@ -485,13 +486,11 @@ type engineMapSpecs struct {
 	ServiceIds   *ebpf.MapSpec `ebpf:"service_ids"`
 	Services     *ebpf.MapSpec `ebpf:"services"`
 	Sets         *ebpf.MapSpec `ebpf:"sets"`
-	Setting      *ebpf.MapSpec `ebpf:"setting"`
 	SipTexts     *ebpf.MapSpec `ebpf:"sip_texts"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
 	Stats        *ebpf.MapSpec `ebpf:"stats"`
 	TemplateKeys *ebpf.MapSpec `ebpf:"template_keys"`
 	Traces       *ebpf.MapSpec `ebpf:"traces"`
-	Uses         *ebpf.MapSpec `ebpf:"uses"`
 	Verdicts     *ebpf.MapSpec `ebpf:"verdicts"`
 	Wides        *ebpf.MapSpec `ebpf:"wides"`
 	Works        *ebpf.MapSpec `ebpf:"works"`
@@ -505,11 +504,13 @@ type engineVariableSpecs struct {
 	Conn6Buckets *ebpf.VariableSpec `ebpf:"conn6_buckets"`
 	CrcSteps     *ebpf.VariableSpec `ebpf:"crc_steps"`
 	Explaining   *ebpf.VariableSpec `ebpf:"explaining"`
+	Filters      *ebpf.VariableSpec `ebpf:"filters"`
 	HalfBuckets  *ebpf.VariableSpec `ebpf:"half_buckets"`
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
+	Setting      *ebpf.VariableSpec `ebpf:"setting"`
 	Shortcut     *ebpf.VariableSpec `ebpf:"shortcut"`
+	Uses         *ebpf.VariableSpec `ebpf:"uses"`
 	WideBuckets  *ebpf.VariableSpec `ebpf:"wide_buckets"`
-	Xdp          *ebpf.VariableSpec `ebpf:"xdp"`
 }
 
 // engineObjects contains all objects after they have been loaded into the kernel.
@@ -538,7 +539,6 @@ type engineMaps struct {
 	Conns4       *ebpf.Map `ebpf:"conns4"`
 	Conns6       *ebpf.Map `ebpf:"conns6"`
 	Dests        *ebpf.Map `ebpf:"dests"`
-	Filters      *ebpf.Map `ebpf:"filters"`
 	Frags        *ebpf.Map `ebpf:"frags"`
 	FtpTexts     *ebpf.Map `ebpf:"ftp_texts"`
 	Groups       *ebpf.Map `ebpf:"groups"`
@@ -559,13 +559,11 @@ type engineMaps struct {
 	ServiceIds   *ebpf.Map `ebpf:"service_ids"`
 	Services     *ebpf.Map `ebpf:"services"`
 	Sets         *ebpf.Map `ebpf:"sets"`
-	Setting      *ebpf.Map `ebpf:"setting"`
 	SipTexts     *ebpf.Map `ebpf:"sip_texts"`
 	Slots        *ebpf.Map `ebpf:"slots"`
 	Stats        *ebpf.Map `ebpf:"stats"`
 	TemplateKeys *ebpf.Map `ebpf:"template_keys"`
 	Traces       *ebpf.Map `ebpf:"traces"`
-	Uses         *ebpf.Map `ebpf:"uses"`
 	Verdicts     *ebpf.Map `ebpf:"verdicts"`
 	Wides        *ebpf.Map `ebpf:"wides"`
 	Works        *ebpf.Map `ebpf:"works"`
@@ -579,7 +577,6 @@ func (m *engineMaps) Close() error {
 		m.Conns4,
 		m.Conns6,
 		m.Dests,
-		m.Filters,
 		m.Frags,
 		m.FtpTexts,
 		m.Groups,
@@ -600,13 +597,11 @@ func (m *engineMaps) Close() error {
 		m.ServiceIds,
 		m.Services,
 		m.Sets,
-		m.Setting,
 		m.SipTexts,
 		m.Slots,
 		m.Stats,
 		m.TemplateKeys,
 		m.Traces,
-		m.Uses,
 		m.Verdicts,
 		m.Wides,
 		m.Works,
@@ -621,11 +616,13 @@ type engineVariables struct {
 	Conn6Buckets *ebpf.Variable `ebpf:"conn6_buckets"`
 	CrcSteps     *ebpf.Variable `ebpf:"crc_steps"`
 	Explaining   *ebpf.Variable `ebpf:"explaining"`
+	Filters      *ebpf.Variable `ebpf:"filters"`
 	HalfBuckets  *ebpf.Variable `ebpf:"half_buckets"`
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
+	Setting      *ebpf.Variable `ebpf:"setting"`
 	Shortcut     *ebpf.Variable `ebpf:"shortcut"`
+	Uses         *ebpf.Variable `ebpf:"uses"`
 	WideBuckets  *ebpf.Variable `ebpf:"wide_buckets"`
-	Xdp          *ebpf.Variable `ebpf:"xdp"`
 }
 
 // enginePrograms contains all programs after they have been loaded into the kernel.
@@ -635,7 +632,6 @@ type enginePrograms struct {
 	WeirEgress  *ebpf.Program `ebpf:"weir_egress"`
 	WeirIngress *ebpf.Program `ebpf:"weir_ingress"`
 	WeirSweep   *ebpf.Program `ebpf:"weir_sweep"`
-	WeirXdp     *ebpf.Program `ebpf:"weir_xdp"`
 }
 
 func (p *enginePrograms) Close() error {
@@ -643,7 +639,6 @@ func (p *enginePrograms) Close() error {
 		p.WeirEgress,
 		p.WeirIngress,
 		p.WeirSweep,
-		p.WeirXdp,
 	)
 }
 

@@ -16,7 +16,7 @@ import (
 var _ dataplane.Explainer = (*Plane)(nil)
 
 // explainDoor is the tc door with its steps written down and its hands tied.
-var explainDoor = door{explaining: true, programs: []string{progIngress}}
+var explainDoor = door{object: loadEngine, explaining: true, programs: []string{progIngress}}
 
 // Explain implements dataplane.Explainer. It loads a second copy of the
 // program over the same maps, so what it tells is what the live table holds.
@@ -31,11 +31,7 @@ func (p *Plane) Explain(_ context.Context, q lvs.Probe) (lvs.Explanation, error)
 	if err != nil {
 		return lvs.Explanation{}, err
 	}
-	spec, err := loadEngine()
-	if err != nil {
-		return lvs.Explanation{}, fmt.Errorf("read the packet engine: %w", err)
-	}
-	coll, err := p.engine.open(spec, explainDoor)
+	coll, err := p.engine.open(explainDoor)
 	if err != nil {
 		return lvs.Explanation{}, err
 	}

@@ -156,7 +156,7 @@ func (p *Plane) refilter() error {
 		return nil
 	}
 	want := p.sieve.want
-	if err := p.write("filters", uint32(0), &want); err != nil {
+	if err := p.write(filtersMap, uint32(0), &want); err != nil {
 		return err
 	}
 	p.bits = want

@@ -6,17 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
 // layout is WEIR_LAYOUT of types.h.
-const layout = 16
+const layout = 17
 
 // slotsEach is how many slots there are for each destination: one where it
 // stands, one while its service is replaced, and on average six for the tables
@@ -26,19 +29,29 @@ const slotsEach = 8
 // lentSets are for services that change several times a second.
 const lentSets = 4096
 
-// A door is one of the ways into the engine: the object loaded with its own
+// A door is one of the ways into the engine: an object loaded with its own
 // constants over the same maps.
 type door struct {
-	xdp        bool
+	object     func() (*ebpf.CollectionSpec, error)
 	explaining bool
 	shortcut   bool // the short road is open
 	programs   []string
 }
 
 var (
-	tcDoor  = door{shortcut: true, programs: []string{progIngress, progEgress, progSweep}}
-	xdpDoor = door{xdp: true, shortcut: true, programs: []string{progXDP}}
+	tcDoor  = door{object: loadEngine, shortcut: true, programs: []string{progIngress, progEgress, progSweep}}
+	xdpDoor = door{object: loadEngineXDP, shortcut: true, programs: []string{progXDP}}
 )
+
+// The engine's globals (maps.h) are maps to Go, named by their sections.
+const (
+	globals    = ".data."
+	settingMap = globals + "setting"
+	filtersMap = globals + "filters"
+	usesMap    = globals + "uses"
+)
+
+func isGlobal(name string) bool { return strings.HasPrefix(name, globals) }
 
 // An engine is the loaded programs over one set of maps.
 type engine struct {
@@ -75,12 +88,12 @@ func load(o Options, log *slog.Logger) (*engine, error) {
 		e.close()
 		return nil, err
 	}
-	e.openDoors(spec, o)
+	e.openDoors(o)
 	return e, nil
 }
 
 func (e *engine) readSettings() error {
-	if err := e.maps["setting"].Lookup(uint32(0), &e.settings); err != nil {
+	if err := e.maps[settingMap].Lookup(uint32(0), &e.settings); err != nil {
 		return fmt.Errorf("read the running engine's settings: %w", err)
 	}
 	if e.settings.Layout != layout {
@@ -118,6 +131,9 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 		if n, ok := sizes[name]; ok {
 			ms.MaxEntries = max(1, n)
 		}
+		if isGlobal(name) {
+			ms.Flags |= unix.BPF_F_MMAPABLE // as the loader of programs expects it
+		}
 		m, err := ebpf.NewMap(ms)
 		if err != nil {
 			return fmt.Errorf("make map %s of %d entries: %w", name, ms.MaxEntries, err)
@@ -131,7 +147,7 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 		Layout: layout, Seed: e.seed, Since: uint64(time.Now().Unix()),
 	}
 	tune(&e.settings, lvs.DefaultTuning())
-	if err := e.maps["setting"].Put(uint32(0), e.settings); err != nil {
+	if err := e.maps[settingMap].Put(uint32(0), e.settings); err != nil {
 		return fmt.Errorf("write settings: %w", err)
 	}
 	return nil
@@ -139,15 +155,15 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 
 // openDoors begins to load both doors at once. The verifier takes a second or
 // two for each; meanwhile the table is put into the maps.
-func (e *engine) openDoors(spec *ebpf.CollectionSpec, o Options) {
-	if xdp := spec.Copy(); o.Mode != TC {
+func (e *engine) openDoors(o Options) {
+	if o.Mode != TC {
 		e.doors.Go(func() (err error) {
-			e.xdp, err = e.open(xdp, xdpDoor)
+			e.xdp, err = e.open(xdpDoor)
 			return err
 		})
 	}
 	e.doors.Go(func() (err error) {
-		e.tc, err = e.open(spec, tcDoor)
+		e.tc, err = e.open(tcDoor)
 		return err
 	})
 }
@@ -155,15 +171,19 @@ func (e *engine) openDoors(spec *ebpf.CollectionSpec, o Options) {
 // opened waits until the doors are open. Whoever needs a program asks it first.
 func (e *engine) opened() error { return e.doors.Wait() }
 
-// open loads one door's programs over the engine's maps. The door takes spec.
-func (e *engine) open(spec *ebpf.CollectionSpec, d door) (*ebpf.Collection, error) {
+// open loads one door's programs over the engine's maps.
+func (e *engine) open(d door) (*ebpf.Collection, error) {
+	spec, err := d.object()
+	if err != nil {
+		return nil, fmt.Errorf("read the packet engine: %w", err)
+	}
 	keep := make(map[string]*ebpf.ProgramSpec)
 	for _, name := range d.programs {
 		keep[name] = spec.Programs[name]
 	}
 	spec.Programs = keep
 	for name, value := range map[string]any{
-		"xdp": d.xdp, "explaining": d.explaining, "shortcut": d.shortcut, "hash_seed": e.seed, "crc_steps": crcSteps(),
+		"explaining": d.explaining, "shortcut": d.shortcut, "hash_seed": e.seed, "crc_steps": crcSteps(),
 		"conn4_buckets": e.maps["conns4"].MaxEntries(), "conn6_buckets": e.maps["conns6"].MaxEntries(),
 		"half_buckets": e.maps["half4"].MaxEntries(), "wide_buckets": e.maps["wides"].MaxEntries(),
 	} {
@@ -171,10 +191,16 @@ func (e *engine) open(spec *ebpf.CollectionSpec, d door) (*ebpf.Collection, erro
 			return nil, fmt.Errorf("set %s of the packet engine: %w", name, err)
 		}
 	}
-	for name, m := range e.maps {
+	shared := maps.Clone(e.maps)
+	if d.explaining {
+		// What it counts goes nowhere: its counters are its own, of no destination.
+		delete(shared, "stats")
+		delete(shared, "verdicts")
+	}
+	for name, m := range shared {
 		spec.Maps[name].MaxEntries = m.MaxEntries()
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: e.maps})
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
 	var ve *ebpf.VerifierError
 	if errors.As(err, &ve) {
 		return nil, fmt.Errorf("the kernel refuses the packet engine (weir needs Linux 6.1 or newer): %w", err)

@@ -50,7 +50,7 @@ func TestCountedIsWhole(t *testing.T) {
 			t.Fatalf("step %d: the filter differs from a whole one (families %v)", step, serves)
 		}
 		var written engineFilter
-		if err := p.engine.maps["filters"].Lookup(uint32(0), &written); err != nil || written != want {
+		if err := p.engine.maps[filtersMap].Lookup(uint32(0), &written); err != nil || written != want {
 			t.Fatalf("step %d: what is written differs (%v)", step, err)
 		}
 		var all kinds

@@ -83,7 +83,7 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 		n.LearnedMtu, n.LearnedUntil = 0, 0 // Go writes none
 		p.hops.written[id] = n
 	}
-	if err := p.engine.maps["filters"].Lookup(uint32(0), &p.bits); err != nil {
+	if err := p.engine.maps[filtersMap].Lookup(uint32(0), &p.bits); err != nil {
 		return fmt.Errorf("read the filter: %w", err)
 	}
 	return nil

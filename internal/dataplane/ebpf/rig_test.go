@@ -72,7 +72,7 @@ var sharedEngine = sync.OnceValues(func() (*engine, error) {
 func empty(t testing.TB, e *engine) {
 	t.Helper()
 	for name, m := range e.maps {
-		if name == "setting" || name == "ports" {
+		if name == settingMap || name == "ports" {
 			continue // written alike by every test
 		}
 		switch m.Type() {

@@ -127,12 +127,12 @@ func twoEngines(t *testing.T) (short, long *engine) {
 	t.Cleanup(long.close)
 	labtest.Must(t, long.create(spec, o))
 	long.seed, long.settings.Seed = short.seed, short.seed
-	labtest.Must(t, long.maps["setting"].Put(uint32(0), long.settings))
+	labtest.Must(t, long.maps[settingMap].Put(uint32(0), long.settings))
 	tc, xdp := tcDoor, xdpDoor
 	tc.shortcut, xdp.shortcut = false, false
-	long.tc, err = long.open(spec.Copy(), tc)
+	long.tc, err = long.open(tc)
 	labtest.Must(t, err)
-	long.xdp, err = long.open(spec, xdp)
+	long.xdp, err = long.open(xdp)
 	labtest.Must(t, err)
 	return short, long
 }

@@ -89,7 +89,7 @@ func (p *Plane) retune() error {
 
 // settings writes the settings, and remembers them once they are written.
 func (p *Plane) settings(want engineSettings) error {
-	if err := p.write("setting", uint32(0), want); err != nil {
+	if err := p.write(settingMap, uint32(0), want); err != nil {
 		return err
 	}
 	p.engine.settings = want

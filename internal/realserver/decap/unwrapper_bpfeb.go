@@ -65,7 +65,6 @@ const (
 	unwrapperVarHashSeed     = "hash_seed"
 	unwrapperVarShortcut     = "shortcut"
 	unwrapperVarWideBuckets  = "wide_buckets"
-	unwrapperVarXdp          = "xdp"
 )
 
 // loadUnwrapper returns the embedded CollectionSpec for unwrapper.
@@ -136,7 +135,6 @@ type unwrapperVariableSpecs struct {
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	Shortcut     *ebpf.VariableSpec `ebpf:"shortcut"`
 	WideBuckets  *ebpf.VariableSpec `ebpf:"wide_buckets"`
-	Xdp          *ebpf.VariableSpec `ebpf:"xdp"`
 }
 
 // unwrapperObjects contains all objects after they have been loaded into the kernel.
@@ -189,7 +187,6 @@ type unwrapperVariables struct {
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	Shortcut     *ebpf.Variable `ebpf:"shortcut"`
 	WideBuckets  *ebpf.Variable `ebpf:"wide_buckets"`
-	Xdp          *ebpf.Variable `ebpf:"xdp"`
 }
 
 // unwrapperPrograms contains all programs after they have been loaded into the kernel.
