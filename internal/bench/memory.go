@@ -51,14 +51,14 @@ func nothing(string) bool { return false }
 // MemoryGrowth is what tables of several sizes take for each connection.
 func MemoryGrowth(ctx context.Context, sizes []int, log *slog.Logger) (s Series, err error) {
 	s = Series{Name: "memory-growth", Title: "Memory of a connection, by size of the table", Unit: "bytes", Axis: "connections",
-		Method: "As above, all that grows, of tables made for so many connections: what one takes must not depend on how many there are."}
+		Method: "As above, all that grows but the half-open ones, of tables made for so many connections: what one takes must not depend on how many there are."}
 	err = pinned(func(*lab.Host) error {
-		none, err := footprint(ctx, dataplane.Options{Connections: 1024, Wide: 1024}, log, nil)
+		none, err := footprint(ctx, dataplane.Options{Connections: 1024, HalfOpen: 1024, Wide: 1024}, log, nil)
 		if err != nil {
 			return err
 		}
 		for _, n := range sizes {
-			full, err := footprint(ctx, dataplane.Options{Connections: n, Wide: 1024}, log, nil)
+			full, err := footprint(ctx, dataplane.Options{Connections: n, HalfOpen: 1024, Wide: 1024}, log, nil)
 			if err != nil {
 				return err
 			}
@@ -80,7 +80,9 @@ type kind struct {
 
 func kinds() []kind {
 	other := func(suffix string) func(string) bool {
-		return func(name string) bool { return strings.HasSuffix(name, suffix) || name == "wides" }
+		return func(name string) bool {
+			return strings.HasSuffix(name, suffix) || strings.HasPrefix(name, "half") || name == "wides"
+		}
 	}
 	return []kind{
 		{established("IPv4, gate", service(lvs.TCP, lvs.WLC, lvs.DirectRoute, 3, false)), 0, 0, other("6")},

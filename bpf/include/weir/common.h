@@ -33,7 +33,8 @@
 /* Set by Go at load; dead branches vanish in the verifier. */
 const volatile __u32 conn4_buckets = 1; /* of the connection tables */
 const volatile __u32 conn6_buckets = 1;
-const volatile __u32 half_buckets = 1; /* of each half-open table */
+const volatile __u32 half4_buckets = 1; /* of the half-open tables */
+const volatile __u32 half6_buckets = 1;
 const volatile __u32 wide_buckets = 1; /* of the wide table */
 const volatile __u64 hash_seed = 0;
 const volatile bool explaining = false; /* trace steps, change nothing that lasts */

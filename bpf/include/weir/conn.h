@@ -357,7 +357,9 @@ static __always_inline __u64 *bucket_number(bool v6, bool half, __u32 i)
 
 static __always_inline __u32 buckets_of(bool v6, bool half)
 {
-	return half ? half_buckets : v6 ? conn6_buckets : conn4_buckets;
+	if (v6)
+		return half ? half6_buckets : conn6_buckets;
+	return half ? half4_buckets : conn4_buckets;
 }
 
 static __always_inline __u64 *bucket_at(bool v6, bool half, __u64 hash, __u32 nth)

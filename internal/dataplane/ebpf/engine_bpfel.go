@@ -401,7 +401,8 @@ const (
 	engineVarCrcSteps     = "crc_steps"
 	engineVarExplaining   = "explaining"
 	engineVarFilters      = "filters"
-	engineVarHalfBuckets  = "half_buckets"
+	engineVarHalf4Buckets = "half4_buckets"
+	engineVarHalf6Buckets = "half6_buckets"
 	engineVarHashSeed     = "hash_seed"
 	engineVarSetting      = "setting"
 	engineVarShortcut     = "shortcut"
@@ -505,7 +506,8 @@ type engineVariableSpecs struct {
 	CrcSteps     *ebpf.VariableSpec `ebpf:"crc_steps"`
 	Explaining   *ebpf.VariableSpec `ebpf:"explaining"`
 	Filters      *ebpf.VariableSpec `ebpf:"filters"`
-	HalfBuckets  *ebpf.VariableSpec `ebpf:"half_buckets"`
+	Half4Buckets *ebpf.VariableSpec `ebpf:"half4_buckets"`
+	Half6Buckets *ebpf.VariableSpec `ebpf:"half6_buckets"`
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	Setting      *ebpf.VariableSpec `ebpf:"setting"`
 	Shortcut     *ebpf.VariableSpec `ebpf:"shortcut"`
@@ -617,7 +619,8 @@ type engineVariables struct {
 	CrcSteps     *ebpf.Variable `ebpf:"crc_steps"`
 	Explaining   *ebpf.Variable `ebpf:"explaining"`
 	Filters      *ebpf.Variable `ebpf:"filters"`
-	HalfBuckets  *ebpf.Variable `ebpf:"half_buckets"`
+	Half4Buckets *ebpf.Variable `ebpf:"half4_buckets"`
+	Half6Buckets *ebpf.Variable `ebpf:"half6_buckets"`
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	Setting      *ebpf.Variable `ebpf:"setting"`
 	Shortcut     *ebpf.Variable `ebpf:"shortcut"`

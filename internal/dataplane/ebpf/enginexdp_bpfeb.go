@@ -56,7 +56,8 @@ const (
 	engineXDPVarCrcSteps     = "crc_steps"
 	engineXDPVarExplaining   = "explaining"
 	engineXDPVarFilters      = "filters"
-	engineXDPVarHalfBuckets  = "half_buckets"
+	engineXDPVarHalf4Buckets = "half4_buckets"
+	engineXDPVarHalf6Buckets = "half6_buckets"
 	engineXDPVarHashSeed     = "hash_seed"
 	engineXDPVarSetting      = "setting"
 	engineXDPVarShortcut     = "shortcut"
@@ -158,7 +159,8 @@ type engineXDPVariableSpecs struct {
 	CrcSteps     *ebpf.VariableSpec `ebpf:"crc_steps"`
 	Explaining   *ebpf.VariableSpec `ebpf:"explaining"`
 	Filters      *ebpf.VariableSpec `ebpf:"filters"`
-	HalfBuckets  *ebpf.VariableSpec `ebpf:"half_buckets"`
+	Half4Buckets *ebpf.VariableSpec `ebpf:"half4_buckets"`
+	Half6Buckets *ebpf.VariableSpec `ebpf:"half6_buckets"`
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	Setting      *ebpf.VariableSpec `ebpf:"setting"`
 	Shortcut     *ebpf.VariableSpec `ebpf:"shortcut"`
@@ -270,7 +272,8 @@ type engineXDPVariables struct {
 	CrcSteps     *ebpf.Variable `ebpf:"crc_steps"`
 	Explaining   *ebpf.Variable `ebpf:"explaining"`
 	Filters      *ebpf.Variable `ebpf:"filters"`
-	HalfBuckets  *ebpf.Variable `ebpf:"half_buckets"`
+	Half4Buckets *ebpf.Variable `ebpf:"half4_buckets"`
+	Half6Buckets *ebpf.Variable `ebpf:"half6_buckets"`
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	Setting      *ebpf.Variable `ebpf:"setting"`
 	Shortcut     *ebpf.Variable `ebpf:"shortcut"`

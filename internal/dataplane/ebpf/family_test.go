@@ -9,15 +9,15 @@ import (
 )
 
 // TestTablesOfFamilies: the connections of each family find their places in
-// its own table, whatever the size of the other. A hash taken for the size of
-// the larger would lead out of the smaller, three times of four.
+// its own tables, whatever the size of the other's, the half-open ones among
+// them. A hash taken for the size of the larger would lead out of the smaller.
 func TestTablesOfFamilies(t *testing.T) {
 	r := newRig(t)
 	four, six := tcpService(lvs.RR, lvs.DirectRoute, 3), tcpService6(lvs.RR, lvs.DirectRoute, 3)
 	r.reach(1500, false, four, six)
 	r.put(four)
 	r.put(six)
-	const clients = 500 // what the smaller table has room for in half of its buckets' homes
+	const clients = 250 // what the smaller table has room for in half of its buckets' homes
 	for i := range clients {
 		for _, c := range []struct{ from, to netip.AddrPort }{{client, vip}, {client6, vip6}} {
 			raw := c.from.Addr().AsSlice()

@@ -107,7 +107,7 @@ func (e *engine) compareSizes(o Options, log *slog.Logger) {
 	for _, t := range []struct {
 		name    string
 		buckets uint32
-	}{{"conns4", buckets(o.Connections)}, {"conns6", buckets(o.Connections6)}, {"half4", halfBuckets(o.HalfOpen)}, {"wides", buckets(o.Wide)}} {
+	}{{"conns4", buckets(o.Connections)}, {"conns6", buckets(o.Connections6)}, {"half4", o.halfBuckets(o.Connections)}, {"half6", o.halfBuckets(o.Connections6)}, {"wides", buckets(o.Wide)}} {
 		if have := e.maps[t.name].MaxEntries(); have != t.buckets {
 			log.Warn("connection table keeps its size until `weir down`", "table", t.name, "buckets", have, "wanted", t.buckets)
 		}
@@ -123,7 +123,7 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 		"memberships": uint32(o.Destinations) + 1, "groups": firstGroup(slotsEach*uint32(o.Destinations)+1) + 1,
 		"stats": uint32(o.Destinations) + 1, "nexthops": uint32(o.Destinations) + 1,
 		"conns4": buckets(o.Connections), "conns6": buckets(o.Connections6),
-		"half4": halfBuckets(o.HalfOpen), "half6": halfBuckets(o.HalfOpen), "wides": buckets(o.Wide),
+		"half4": o.halfBuckets(o.Connections), "half6": o.halfBuckets(o.Connections6), "wides": buckets(o.Wide),
 	}
 	e.maps = make(map[string]*ebpf.Map)
 	for name := range shared(spec) {
@@ -185,7 +185,8 @@ func (e *engine) open(d door) (*ebpf.Collection, error) {
 	for name, value := range map[string]any{
 		"explaining": d.explaining, "shortcut": d.shortcut, "hash_seed": e.seed, "crc_steps": crcSteps(),
 		"conn4_buckets": e.maps["conns4"].MaxEntries(), "conn6_buckets": e.maps["conns6"].MaxEntries(),
-		"half_buckets": e.maps["half4"].MaxEntries(), "wide_buckets": e.maps["wides"].MaxEntries(),
+		"half4_buckets": e.maps["half4"].MaxEntries(), "half6_buckets": e.maps["half6"].MaxEntries(),
+		"wide_buckets": e.maps["wides"].MaxEntries(),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return nil, fmt.Errorf("set %s of the packet engine: %w", name, err)

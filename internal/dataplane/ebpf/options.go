@@ -22,7 +22,7 @@ type Options struct {
 	Mode         Mode
 	Connections  int // of IPv4; 0: 1,000,000
 	Connections6 int // of IPv6; 0: as many
-	HalfOpen     int // of each address family; 0: 262,144
+	HalfOpen     int // of each address family, at most as many as connections; 0: 262,144
 	Wide         int // templates and what else needs the wide table; 0: 262,144
 	Services     int // 0: 16,384
 	Destinations int // of all services together, and those still draining; 0: 131,072; at most 1,048,574
@@ -60,8 +60,10 @@ const ways = 4
 func buckets(entries int) uint32 { return uint32(max(1, (2*entries+ways-1)/ways)) }
 
 // halfBuckets is the size of a half-open table, which may run full: there the
-// oldest gives way.
-func halfBuckets(entries int) uint32 { return uint32(max(1, (entries+ways-1)/ways)) }
+// oldest gives way. A family has no more of them than connections.
+func (o Options) halfBuckets(connections int) uint32 {
+	return uint32(max(1, (min(o.HalfOpen, connections)+ways-1)/ways))
+}
 
 const tick = 1 << 24 // nanoseconds; TICK_SHIFT in types.h
 
