@@ -127,17 +127,20 @@ static __always_inline int settle(const struct packet *p, __u32 v, int action)
 SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
-	struct packet p = {.ctx = ctx};
-	struct ethhdr *eth = packet_at(&p, 0, sizeof(*eth));
-	int action = UNDECIDED, v;
-	__be16 ethertype;
+	__be16 *eth = bytes_at(ctx, 0, sizeof(struct ethhdr)), ethertype;
+	int action = UNDECIDED;
 
 	if (!eth)
 		return XDP_PASS;
-	ethertype = eth->h_proto;
-	if (shortcut && short_road(ctx, ethertype, &action))
+	ethertype = eth[6];
+	if (shortcut)
+		action = short_road(ctx, ethertype);
+	if (action != UNDECIDED)
 		return action;
-	v = arrive(NULL, &p, ethertype, &action);
+
+	struct packet p = {.ctx = ctx};
+	int v = arrive(NULL, &p, ethertype, &action);
+
 	return settle(&p, v, action);
 }
 
@@ -146,13 +149,17 @@ int weir_xdp(struct xdp_md *ctx)
 SEC("tc")
 int weir_ingress(struct __sk_buff *skb)
 {
-	struct packet p = {.ctx = skb};
 	int action = UNDECIDED, v;
 
 	if (skb->vlan_present)
 		return TCX_NEXT;
-	if (shortcut && short_road(skb, skb->protocol, &action))
+	if (shortcut)
+		action = short_road(skb, skb->protocol);
+	if (action != UNDECIDED)
 		return action;
+
+	struct packet p = {.ctx = skb};
+
 	if (!linear(&p))
 		return TCX_NEXT;
 	v = arrive(skb, &p, skb->protocol, &action);

@@ -18,8 +18,8 @@
 #include "short_send.h"
 #include "way.h"
 
-/* What one short road says of a packet whose connection may be in the other's
- * table: as action, which stays so on the way there. */
+/* What a short road says beside what becomes of a packet: UNDECIDED, it is one for
+ * the long road; or its connection may be in the other's table. */
 #define TRY_WIDE   (-3)
 #define TRY_NARROW (-4)
 
@@ -107,12 +107,14 @@ static __always_inline bool plain_frame(struct plain *p, bool v6, void *data, vo
 /* Is it for this host, as for_us has it? Learns what plain_redirect asks. */
 static __always_inline bool plain_for_us(struct plain *p)
 {
+	__u32 in; /* apart from *p, which may then stay in registers */
 	struct port *port;
 
 	if (!xdp)
 		return for_us(p->ctx);
-	p->in = ingress_index(p->ctx);
-	port = bpf_map_lookup_elem(&ports, &p->in);
+	in = ingress_index(p->ctx);
+	port = bpf_map_lookup_elem(&ports, &in);
+	p->in = in;
 	if (!port || !for_port(p->data, port))
 		return false;
 	p->turns = !(port->flags & PORT_VETH);
@@ -211,150 +213,146 @@ static __always_inline bool found_at(struct found *c, __u64 *ctl)
 	return c->d;
 }
 
-/* To the real server, to this port if it is masqueraded. False: the packet has
- * to take the long road. */
-static __always_inline bool to_server(struct plain *p, bool v6, const struct found *c, __be16 port, int *action)
+/* To the real server, to this port if it is masqueraded. */
+static __always_inline int to_server(struct plain *p, bool v6, const struct found *c, __be16 port)
 {
 	__u8 forward = c->word & CTL_FORWARD_MASK;
 	__u32 hop = c->d->nexthop;
 	struct nexthop *n = bpf_map_lookup_elem(&nexthops, &hop);
 
 	if (!n || !open_way(p, v6, c->d, n, forward) || !keep(p, c->ctl, c->word))
-		return false;
+		return UNDECIDED;
 	count_in(c->id, p->len);
 	count_verdict(V_FORWARDED);
 	if (forward == FORWARD_MASQ)
-		*action = send_masked(p, v6, false, &c->d->addr, port, &n->macs, n->ifindex);
-	else if (forward == FORWARD_TUNNEL)
-		*action = send_wrapped(p, v6, c->d, n);
-	else
-		*action = send_plain(p, v6, &n->macs, n->ifindex);
-	return true;
+		return send_masked(p, v6, false, &c->d->addr, port, &n->macs, n->ifindex);
+	if (forward == FORWARD_TUNNEL)
+		return send_wrapped(p, v6, c->d, n);
+	return send_plain(p, v6, &n->macs, n->ifindex);
 }
 
 /* Back to the client, from the address it knows. */
-static __always_inline bool to_client(struct plain *p, bool v6, const struct found *c, const struct addr *vaddr,
-				      __be16 vport, int *action)
+static __always_inline int to_client(struct plain *p, bool v6, const struct found *c, const struct addr *vaddr,
+				     __be16 vport)
 {
 	struct asked a = {.ctx = p->ctx, .segment = p->segment, .protocol = p->protocol, .v6 = v6};
 	struct known_way *w = way_back(&a, vaddr, &p->daddr, p->now);
 
 	if (!w || p->segment > w->way.mtu || (xdp && !w->xdp_sends) || !keep(p, c->ctl, c->word))
-		return false;
+		return UNDECIDED;
 	count_out(c->id, p->len);
 	count_verdict(V_REPLIED);
-	*action = send_masked(p, v6, true, vaddr, vport, &w->way.macs, w->way.ifindex);
-	return true;
+	return send_masked(p, v6, true, vaddr, vport, &w->way.macs, w->way.ifindex);
 }
 
-static __always_inline bool short_request(struct plain *p, bool v6, int *action)
+static __always_inline int short_request(struct plain *p, bool v6)
 {
 	__u64 *e = plain_find(p, v6, false);
 	struct found c;
 
 	if (!e || !found_at(&c, &e[STRIDE(v6) - 1]))
-		return false;
+		return UNDECIDED;
 	if (c.d->protocol != p->protocol || !same_end(v6, &c.d->vaddr, &p->daddr) || ctl_state(c.word) != p->state)
-		return false;
-	return to_server(p, v6, &c, c.d->port ?: p->dport, action);
+		return UNDECIDED;
+	return to_server(p, v6, &c, c.d->port ?: p->dport);
 }
 
-static __always_inline bool short_reply(struct plain *p, bool v6, int *action)
+static __always_inline int short_reply(struct plain *p, bool v6)
 {
 	__u64 *e = plain_find(p, v6, true);
 	struct found c;
 	__be16 vport;
 
 	if (!e || !found_at(&c, &e[STRIDE(v6) - 1]))
-		return false;
+		return UNDECIDED;
 	vport = key_vport(READ_ONCE(e[STRIDE(v6) - 2]), v6);
 	if (c.word & CTL_FORWARD_MASK || c.d->protocol != p->protocol || ctl_state(c.word) != p->state)
-		return false;
+		return UNDECIDED;
 	if (!(c.d->flags & DEST_AVAILABLE))
-		return false; /* not counted */
+		return UNDECIDED; /* not counted */
 	if (p->sport != (c.d->port ?: vport) || !same_end(v6, &c.d->addr, &p->saddr))
-		return false;
-	return to_client(p, v6, &c, &c.d->vaddr, vport, action);
+		return UNDECIDED;
+	return to_client(p, v6, &c, &c.d->vaddr, vport);
 }
 
 #include "short_wide.h"
 
 /* Answers first, as on the long road: a real server may be a client too. */
-static __always_inline bool narrow_road(struct plain *p, bool v6, __u32 to, __u32 from, int *action)
+static __always_inline int narrow_road(struct plain *p, bool v6, __u32 to, __u32 from)
 {
+	int action;
+
 	if (from) {
-		if (short_reply(p, v6, action))
-			return true;
-		if (have(HAVE_STRAYS))
-			return false;
+		action = short_reply(p, v6);
+		if (action != UNDECIDED || have(HAVE_STRAYS))
+			return action;
 	}
-	return to && short_request(p, v6, action);
+	return to ? short_request(p, v6) : UNDECIDED;
 }
 
-/* The road of a packet whose family is known. */
-static __always_inline bool plain_road(struct plain *p, bool v6, void *data, void *end, bool wide, int *action)
+/* `v6` and `wide` are constants where this is inlined. `again`: the wide table was
+ * looked through. */
+static __always_inline int plain_road(void *ctx, bool v6, bool wide, bool again)
 {
+	void *data = ctx_data(ctx), *end = ctx_end(ctx);
+	struct plain p = {.ctx = ctx, .data = data};
 	__u32 from, to;
 
-	if (!(v6 ? plain_ipv6(p, data, end) : plain_ipv4(p, data, end)))
-		return false;
-	to = watch(&p->daddr);
-	from = watch(&p->saddr);
+	if (!(v6 ? plain_ipv6(&p, data, end) : plain_ipv4(&p, data, end)))
+		return UNDECIDED;
+	to = watch(&p.daddr);
+	from = watch(&p.saddr);
 	if (!(to | from)) {
 		/* What XDP passes meets the tc program, and is counted there. */
 		if (!xdp)
 			count_verdict(V_NOT_OURS);
-		*action = pass_action();
-		return true;
+		return pass_action();
 	}
-	if (p->state == STATE_CHANGES)
-		return false;
-	if (!wide && (to | from) & WIDE && *action != TRY_NARROW) {
-		*action = TRY_WIDE;
-		return false;
-	}
-	if (p->ttl <= 1 || !plain_frame(p, v6, data, end) || !plain_for_us(p) || martian(v6, &p->saddr) ||
+	if (p.state == STATE_CHANGES)
+		return UNDECIDED;
+	if (!wide && (to | from) & WIDE && !again)
+		return TRY_WIDE;
+	if (p.ttl <= 1 || !plain_frame(&p, v6, data, end) || !plain_for_us(&p) || martian(v6, &p.saddr) ||
 	    (!v6 && !sums_to_ones(sum_ipv4(data + ETH_HLEN))))
-		return false;
-	p->now = ticks_now();
-	return wide ? wide_road(p, v6, to, from, action) : narrow_road(p, v6, to, from, action);
+		return UNDECIDED;
+	p.now = ticks_now();
+	return wide ? wide_road(&p, v6, to, from) : narrow_road(&p, v6, to, from);
 }
 
-static __always_inline bool plain_roads(void *ctx, __be16 ethertype, bool wide, int *action)
+/* A function for each family and kind of table, whose frame is neither another
+ * one's nor the long road's: what is known of a packet then stays in registers. */
+static __noinline int narrow4(void *ctx, bool again)
 {
-	void *data = ctx_data(ctx), *end = ctx_end(ctx);
-	struct plain p = {.ctx = ctx, .data = data};
-
-	if (ethertype == bpf_htons(ETH_P_IP))
-		return plain_road(&p, false, data, end, wide, action);
-	if (ethertype == bpf_htons(ETH_P_IPV6))
-		return plain_road(&p, true, data, end, wide, action);
-	return false;
+	return plain_road(ctx, false, false, again);
 }
 
-/* Two functions, whose stacks are neither each other's nor the long road's. */
-static __noinline bool short_road_narrow(void *ctx, __be16 ethertype, int *action)
+static __noinline int narrow6(void *ctx, bool again)
 {
-	return plain_roads(ctx, ethertype, false, action);
+	return plain_road(ctx, true, false, again);
 }
 
-static __noinline bool short_road_wide(void *ctx, __be16 ethertype, int *action)
+static __noinline int wide4(void *ctx)
 {
-	return plain_roads(ctx, ethertype, true, action);
+	return plain_road(ctx, false, true, false);
 }
 
-/* Whether the packet went the short road, and where to. */
-static __always_inline bool short_road(void *ctx, __be16 ethertype, int *action)
+static __noinline int wide6(void *ctx)
 {
-	if (short_road_narrow(ctx, ethertype, action))
-		return true;
-	if (*action == TRY_WIDE) {
-		*action = UNDECIDED;
-		if (short_road_wide(ctx, ethertype, action))
-			return true;
-		if (*action == TRY_NARROW && short_road_narrow(ctx, ethertype, action))
-			return true;
-	}
-	*action = UNDECIDED;
-	return false;
+	return plain_road(ctx, true, true, false);
+}
+
+/* What becomes of a packet that goes the short road; UNDECIDED: it does not. */
+static __always_inline int short_road(void *ctx, __be16 ethertype)
+{
+	bool v6 = ethertype == bpf_htons(ETH_P_IPV6);
+	int action;
+
+	if (!v6 && ethertype != bpf_htons(ETH_P_IP))
+		return UNDECIDED;
+	action = v6 ? narrow6(ctx, false) : narrow4(ctx, false);
+	if (unlikely(action == TRY_WIDE))
+		action = v6 ? wide6(ctx) : wide4(ctx);
+	if (unlikely(action == TRY_NARROW))
+		action = v6 ? narrow6(ctx, true) : narrow4(ctx, true);
+	return action;
 }

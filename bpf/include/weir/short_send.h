@@ -53,12 +53,14 @@ static __always_inline int failed(void)
 	return drop_action();
 }
 
-/* Sends the packet, as redirect does; where it came in is known. */
+/* Sends the packet, as redirect does; where it came in is known. No action is
+ * larger than 7, which the verifier must hear: to it a number it does not know
+ * might be UNDECIDED, and a packet that was changed go on. */
 static __always_inline int plain_redirect(const struct plain *p, __u32 ifindex)
 {
 	if (xdp && p->turns && ifindex == p->in)
 		return XDP_TX;
-	return bpf_redirect(ifindex, 0);
+	return bpf_redirect(ifindex, 0) & 7;
 }
 
 /* One hop less, and `change` in what the IP checksum covers. */

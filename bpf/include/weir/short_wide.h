@@ -50,52 +50,50 @@ static __always_inline bool is_talk(const struct plain *p, const struct wide *e,
 	return e->vport == bpf_htons(21) && p->protocol == IPPROTO_TCP && !(c->word & CTL_FORWARD_MASK);
 }
 
-/* It may be in the narrow tables, unless it could be further off in this one. */
-static __always_inline bool not_wide(int *action)
+/* Not here: it may be in the narrow tables, unless it could be further off in this one. */
+static __always_inline int not_wide(void)
 {
-	if (!any_displaced_wide())
-		*action = TRY_NARROW;
-	return false;
+	return any_displaced_wide() ? UNDECIDED : TRY_NARROW;
 }
 
-static __always_inline bool wide_request(struct plain *p, bool v6, int *action)
+static __always_inline int wide_request(struct plain *p, bool v6)
 {
 	struct wide *e = wide_entry_of(p, v6, false);
 	struct found c;
+	int action;
 
 	if (!e)
-		return not_wide(action);
+		return not_wide();
 	if (!found_at(&c, &e->ctl) || ctl_state(c.word) != p->state || is_talk(p, e, &c))
-		return false;
-	if (!to_server(p, v6, &c, e->dport, action))
-		return false;
-	__sync_fetch_and_add(&e->packets, 1);
-	return true;
+		return UNDECIDED;
+	action = to_server(p, v6, &c, e->dport);
+	if (action != UNDECIDED)
+		__sync_fetch_and_add(&e->packets, 1);
+	return action;
 }
 
-static __always_inline bool wide_reply(struct plain *p, bool v6, int *action)
+static __always_inline int wide_reply(struct plain *p, bool v6)
 {
 	struct wide *e = wide_entry_of(p, v6, true);
 	struct found c;
+	int action;
 
 	if (!e)
-		return not_wide(action);
+		return not_wide();
 	if (!found_at(&c, &e->ctl) || ctl_state(c.word) != p->state || is_talk(p, e, &c))
-		return false;
+		return UNDECIDED;
 	if (c.word & CTL_FORWARD_MASK || !same_end(v6, &c.d->addr, &p->saddr))
-		return false;
-	if (!to_client(p, v6, &c, &e->vaddr, e->vport, action))
-		return false;
-	if (p->protocol == IPPROTO_UDP)
+		return UNDECIDED;
+	action = to_client(p, v6, &c, &e->vaddr, e->vport);
+	if (action != UNDECIDED && p->protocol == IPPROTO_UDP)
 		assure(e->parent);
-	return true;
+	return action;
 }
 
-static __always_inline bool wide_road(struct plain *p, bool v6, __u32 to, __u32 from, int *action)
+static __always_inline int wide_road(struct plain *p, bool v6, __u32 to, __u32 from)
 {
-	if (from) {
-		/* What may be both, of different tables, is for the long road. */
-		return from & WIDE && !(to & WIDE) && wide_reply(p, v6, action);
-	}
-	return to & WIDE && wide_request(p, v6, action);
+	/* What may be both, of different tables, is for the long road. */
+	if (from)
+		return from & WIDE && !(to & WIDE) ? wide_reply(p, v6) : UNDECIDED;
+	return to & WIDE ? wide_request(p, v6) : UNDECIDED;
 }

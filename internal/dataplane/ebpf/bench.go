@@ -36,6 +36,29 @@ func (p *Plane) Dissect(xdp bool) (Dissected, error) {
 	return Dissected{spec.Programs[name], maps.Clone(loaded.Maps)}, nil
 }
 
+// Transplant loads another XDP object over the engine's maps, with its
+// constants, and lays it open as Dissect does, by the names of its programs.
+// Close lets go of it.
+func (p *Plane) Transplant(object func() (*ebpf.CollectionSpec, error), names []string) (all map[string]Dissected, done func(), err error) {
+	if err := p.engine.opened(); err != nil {
+		return nil, nil, err
+	}
+	coll, err := p.engine.open(door{object: object, shortcut: true, programs: names})
+	if err != nil {
+		return nil, nil, err
+	}
+	spec, err := object()
+	if err != nil {
+		coll.Close()
+		return nil, nil, err
+	}
+	all = make(map[string]Dissected)
+	for _, name := range names {
+		all[name] = Dissected{spec.Programs[name], coll.Maps}
+	}
+	return all, coll.Close, nil
+}
+
 // Programs are all that were loaded, by name.
 func (p *Plane) Programs() map[string]*ebpf.Program {
 	if p.engine.opened() != nil {

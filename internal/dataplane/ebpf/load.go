@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -177,29 +178,10 @@ func (e *engine) open(d door) (*ebpf.Collection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the packet engine: %w", err)
 	}
-	keep := make(map[string]*ebpf.ProgramSpec)
-	for _, name := range d.programs {
-		keep[name] = spec.Programs[name]
-	}
-	spec.Programs = keep
-	for name, value := range map[string]any{
-		"explaining": d.explaining, "shortcut": d.shortcut, "hash_seed": e.seed, "crc_steps": crcSteps(),
-		"conn4_buckets": e.maps["conns4"].MaxEntries(), "conn6_buckets": e.maps["conns6"].MaxEntries(),
-		"half4_buckets": e.maps["half4"].MaxEntries(), "half6_buckets": e.maps["half6"].MaxEntries(),
-		"wide_buckets": e.maps["wides"].MaxEntries(),
-	} {
-		if err := spec.Variables[name].Set(value); err != nil {
-			return nil, fmt.Errorf("set %s of the packet engine: %w", name, err)
-		}
-	}
-	shared := maps.Clone(e.maps)
-	if d.explaining {
-		// What it counts goes nowhere: its counters are its own, of no destination.
-		delete(shared, "stats")
-		delete(shared, "verdicts")
-	}
-	for name, m := range shared {
-		spec.Maps[name].MaxEntries = m.MaxEntries()
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(d.programs, name) })
+	shared, err := e.fit(spec, d)
+	if err != nil {
+		return nil, err
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
 	var ve *ebpf.VerifierError
@@ -210,6 +192,34 @@ func (e *engine) open(d door) (*ebpf.Collection, error) {
 		return nil, fmt.Errorf("load the packet engine (root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, is needed): %w", err)
 	}
 	return coll, nil
+}
+
+// fit gives an object the constants and sizes of the engine, as far as it knows
+// them, and says which of the engine's maps it is to use.
+func (e *engine) fit(spec *ebpf.CollectionSpec, d door) (map[string]*ebpf.Map, error) {
+	for name, value := range map[string]any{
+		"explaining": d.explaining, "shortcut": d.shortcut, "hash_seed": e.seed, "crc_steps": crcSteps(),
+		"conn4_buckets": e.maps["conns4"].MaxEntries(), "conn6_buckets": e.maps["conns6"].MaxEntries(),
+		"half4_buckets": e.maps["half4"].MaxEntries(), "half6_buckets": e.maps["half6"].MaxEntries(),
+		"wide_buckets": e.maps["wides"].MaxEntries(),
+	} {
+		if v := spec.Variables[name]; v != nil {
+			if err := v.Set(value); err != nil {
+				return nil, fmt.Errorf("set %s of the packet engine: %w", name, err)
+			}
+		}
+	}
+	shared := make(map[string]*ebpf.Map)
+	for name, m := range e.maps {
+		if d.explaining && (name == "stats" || name == "verdicts") {
+			continue // what it counts goes nowhere: its counters are its own, of no destination
+		}
+		if ms := spec.Maps[name]; ms != nil {
+			ms.MaxEntries = m.MaxEntries()
+			shared[name] = m
+		}
+	}
+	return shared, nil
 }
 
 // program is nil where its door is not to be opened.

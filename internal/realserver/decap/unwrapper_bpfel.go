@@ -61,7 +61,8 @@ const (
 	unwrapperVarConn4Buckets = "conn4_buckets"
 	unwrapperVarConn6Buckets = "conn6_buckets"
 	unwrapperVarExplaining   = "explaining"
-	unwrapperVarHalfBuckets  = "half_buckets"
+	unwrapperVarHalf4Buckets = "half4_buckets"
+	unwrapperVarHalf6Buckets = "half6_buckets"
 	unwrapperVarHashSeed     = "hash_seed"
 	unwrapperVarShortcut     = "shortcut"
 	unwrapperVarWideBuckets  = "wide_buckets"
@@ -131,7 +132,8 @@ type unwrapperVariableSpecs struct {
 	Conn4Buckets *ebpf.VariableSpec `ebpf:"conn4_buckets"`
 	Conn6Buckets *ebpf.VariableSpec `ebpf:"conn6_buckets"`
 	Explaining   *ebpf.VariableSpec `ebpf:"explaining"`
-	HalfBuckets  *ebpf.VariableSpec `ebpf:"half_buckets"`
+	Half4Buckets *ebpf.VariableSpec `ebpf:"half4_buckets"`
+	Half6Buckets *ebpf.VariableSpec `ebpf:"half6_buckets"`
 	HashSeed     *ebpf.VariableSpec `ebpf:"hash_seed"`
 	Shortcut     *ebpf.VariableSpec `ebpf:"shortcut"`
 	WideBuckets  *ebpf.VariableSpec `ebpf:"wide_buckets"`
@@ -183,7 +185,8 @@ type unwrapperVariables struct {
 	Conn4Buckets *ebpf.Variable `ebpf:"conn4_buckets"`
 	Conn6Buckets *ebpf.Variable `ebpf:"conn6_buckets"`
 	Explaining   *ebpf.Variable `ebpf:"explaining"`
-	HalfBuckets  *ebpf.Variable `ebpf:"half_buckets"`
+	Half4Buckets *ebpf.Variable `ebpf:"half4_buckets"`
+	Half6Buckets *ebpf.Variable `ebpf:"half6_buckets"`
 	HashSeed     *ebpf.Variable `ebpf:"hash_seed"`
 	Shortcut     *ebpf.Variable `ebpf:"shortcut"`
 	WideBuckets  *ebpf.Variable `ebpf:"wide_buckets"`
