@@ -44,6 +44,12 @@ type run struct {
 
 // one is a run's time for each packet in nanoseconds.
 func (s *subject) one(r run) (float64, error) {
+	ns, _, err := s.timed(r)
+	return ns, err
+}
+
+// timed also tells what became of the last packet.
+func (s *subject) timed(r run) (ns float64, action uint32, err error) {
 	d := dispatcherDispatch{Length: frameLength, Flows: r.flows, Course: r.frame.course(r.reply), Next: r.first}
 	if r.random {
 		d.Random = random
@@ -51,14 +57,14 @@ func (s *subject) one(r run) (float64, error) {
 	packet := r.frame.bytes()
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&d.Template)), unsafe.Sizeof(d.Template)), packet)
 	if err := s.dispatch.Set(&d); err != nil {
-		return 0, fmt.Errorf("tell the dispatcher what to send: %w", err)
+		return 0, 0, fmt.Errorf("tell the dispatcher what to send: %w", err)
 	}
 	began := processorTime()
-	_, told, err := s.Benchmark(packet, int(r.times), nil)
+	action, told, err := s.Benchmark(packet, int(r.times), nil)
 	if r.times < enough {
-		return float64(told.Nanoseconds()), err
+		return float64(told.Nanoseconds()), action, err
 	}
-	return float64(processorTime()-began) / float64(r.times), err
+	return float64(processorTime()-began) / float64(r.times), action, err
 }
 
 // enough packets make it worth asking for the thread's own time rather than

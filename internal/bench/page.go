@@ -126,7 +126,7 @@ func beside(was, now []Series) []Series {
 }
 
 // order is that of the page, where "as above" means something.
-var order = []string{"packet-xdp", "packet-tc", "new-flow", "destinations", "katran", "xvs", "memory", "memory-growth",
+var order = []string{"packet-xdp", "packet-tc", "new-flow", "destinations", "anatomy", "katran", "xvs", "memory", "memory-growth",
 	"control", "restart", "expiry", "rivals", "rivals-xdp", "ipvs"}
 
 // place is where a series stands; what is not in order stands last.

@@ -32,6 +32,7 @@ var parts = []struct {
 	run  func(Suite, context.Context) ([]Series, error)
 }{
 	{"packet", Suite.packets},
+	{"anatomy", Suite.anatomy},
 	{"peers", Suite.peers},
 	{"memory", Suite.memory},
 	{"control", Suite.control},
@@ -94,6 +95,18 @@ func (s Suite) packets(ctx context.Context) ([]Series, error) {
 	}
 	all, err := Packets(ctx, o, s.Log)
 	return PacketSeries(all), err
+}
+
+func (s Suite) anatomy(ctx context.Context) ([]Series, error) {
+	o := AnatomyOptions{Flows: s.Flows, Rounds: 25, Times: 300_000}
+	if s.Short {
+		o.Rounds, o.Times = 9, 100_000
+	}
+	if o.Flows == nil {
+		o.Flows = []uint32{1, 1_000_000}
+	}
+	a, err := Anatomy(ctx, o, s.Log)
+	return some(a), err
 }
 
 // peers are measured where the user has their programs, in a short run only
