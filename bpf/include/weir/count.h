@@ -37,6 +37,13 @@ static __always_inline void count_out(__u32 dest, __u32 bytes)
 	}
 }
 
+/* Of a server that was taken out IPVS counts no answers (ip_vs_out_stats). */
+static __always_inline void count_answer(const struct dest *d, __u32 id, __u32 bytes)
+{
+	if (d->flags & DEST_AVAILABLE)
+		count_out(id, bytes);
+}
+
 static __always_inline void count_conn(__u32 dest)
 {
 	struct dest_stats *s = bpf_map_lookup_elem(&stats, &dest);

@@ -73,6 +73,7 @@ static __always_inline int frag_request(struct packet *p, const struct frag *fr,
 /* A later part of an answer. `leaving`: the director's own, already routed. */
 static __always_inline int frag_reply(struct packet *p, const struct frag *fr, bool leaving, int *action)
 {
+	struct dest *d;
 	struct way w;
 	int v;
 
@@ -83,7 +84,9 @@ static __always_inline int frag_reply(struct packet *p, const struct frag *fr, b
 		if (v)
 			return v;
 	}
-	count_out(fr->dest, p->len);
+	d = bpf_map_lookup_elem(&dests, &fr->dest);
+	if (d)
+		count_answer(d, fr->dest, p->len);
 	if (frag_forward(fr) == FORWARD_MASQ && !rewrite(p, true, &fr->rewrite, 0))
 		return V_HELPER;
 	if (leaving)

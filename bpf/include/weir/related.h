@@ -131,8 +131,8 @@ static __noinline int related_reply(struct packet *p, struct packet *q, const st
 		return V_NOT_OURS;
 	if ((c->word & CTL_FORWARD_MASK) != 0) {
 		/* The client knows the quoted packet as it is. */
-		if (!leaving && d->flags & DEST_AVAILABLE)
-			count_out(id, p->len);
+		if (!leaving)
+			count_answer(d, id, p->len);
 		return V_NOT_OURS;
 	}
 	if (!leaving) {
@@ -142,8 +142,7 @@ static __noinline int related_reply(struct packet *p, struct packet *q, const st
 		if (v)
 			return v;
 	}
-	if (d->flags & DEST_AVAILABLE)
-		count_out(id, p->len);
+	count_answer(d, id, p->len);
 	if (!rewrite_quoted(p, q, true, &c->vaddr, c->vport))
 		return V_HELPER;
 	if (leaving)

@@ -54,8 +54,7 @@ static __noinline int reply(struct packet *p, int *action)
 	if (xdp && ftp_control(p, c) && ftp_where(p, &at))
 		return V_DEFERRED;
 	conn_step(f, c);
-	if (d->flags & DEST_AVAILABLE)
-		count_out(id, p->len);
+	count_answer(d, id, p->len);
 	if (p->fragment && !xdp)
 		frag_remember(p, id, FRAG_OUT | (c->word & CTL_FORWARD_MASK) << FRAG_FORWARD, &c->vaddr);
 	if (masq && !xdp && ftp_control(p, c) && !ftp_answered(p, c))
@@ -89,8 +88,7 @@ static __noinline int reply_local(struct packet *p)
 	if (!d || !(d->flags & DEST_LOCAL))
 		return V_NOT_OURS;
 	conn_step(f, c);
-	if (d->flags & DEST_AVAILABLE)
-		count_out(id, p->len);
+	count_answer(d, id, p->len);
 	if ((c->word & CTL_FORWARD_MASK) == 0) {
 		if (p->fragment)
 			frag_remember(p, id, FRAG_OUT, &c->vaddr);
