@@ -83,7 +83,7 @@ func allUp(cfg config.Config) plan.Inputs {
 	for _, s := range cfg.Services {
 		in.Health[s.Key] = map[netip.AddrPort]lvs.Health{}
 		for _, r := range s.Reals {
-			in.Health[s.Key][r.Addr] = lvs.Health{Up: r.Check.Kind != lvs.CheckOff}
+			in.Health[s.Key][r.Addr] = lvs.Health{Up: r.Check.Value().Kind != lvs.CheckOff}
 		}
 	}
 	return in

@@ -108,7 +108,7 @@ var (
 
 func real(at netip.AddrPort) config.Real {
 	return config.Real{Destination: lvs.Destination{Addr: at, Weight: 1},
-		Check: lvs.Check{Kind: lvs.CheckConnect, Interval: 5 * time.Second, Timeout: 3 * time.Second, Fall: 1, Rise: 1}}
+		Check: config.CheckOf(lvs.Check{Kind: lvs.CheckConnect, Interval: 5 * time.Second, Timeout: 3 * time.Second, Fall: 1, Rise: 1})}
 }
 
 func webs(quiescent bool, reals ...config.Real) config.Config {

@@ -76,9 +76,9 @@ func randomTable(dice *rand.Rand) config.Config {
 		for j := range s.Reals {
 			switch dice.IntN(5) {
 			case 0:
-				s.Reals[j].Check = lvs.Check{Kind: lvs.CheckOn}
+				s.Reals[j].Check = config.CheckOf(lvs.Check{Kind: lvs.CheckOn})
 			case 1:
-				s.Reals[j].Check = lvs.Check{Kind: lvs.CheckOff}
+				s.Reals[j].Check = config.CheckOf(lvs.Check{Kind: lvs.CheckOff})
 			}
 		}
 	}

@@ -33,8 +33,10 @@ type Observer interface {
 type gauge struct {
 	known bool         // it has met its counters
 	seen  lvs.Counters // at the latest sample
-	zero  lvs.Counters // where counting begins for people
 	rate  average
+	// zero is where counting begins for people; nil: where it began. Few are
+	// ever zeroed, and there is a gauge for each of 100,000 destinations.
+	zero *lvs.Counters
 }
 
 // Gauges follow a service and its destinations.
@@ -158,7 +160,7 @@ func (e *Estimator) Totals(ctx context.Context) (lvs.Totals, error) {
 		e.show(k, &s)
 		t.Services[k] = s
 	}
-	t.All, t.AllRates = e.sum.Sub(e.all.zero), e.all.rate.shown()
+	t.All, t.AllRates = e.all.sinceZero(e.sum), e.all.rate.shown()
 	return t, nil
 }
 
@@ -204,7 +206,15 @@ func (g gauge) shown(c lvs.Counters) (lvs.Counters, lvs.Rates) {
 	if !g.known {
 		return c, lvs.Rates{}
 	}
-	return c.Sub(g.zero), g.rate.shown()
+	return g.sinceZero(c), g.rate.shown()
+}
+
+// sinceZero is what c has counted since somebody zeroed it.
+func (g gauge) sinceZero(c lvs.Counters) lvs.Counters {
+	if g.zero == nil {
+		return c
+	}
+	return c.Sub(*g.zero)
 }
 
 // Zero makes a service and its destinations count from now. A nil key means
@@ -229,7 +239,8 @@ func (e *Estimator) Zero(ctx context.Context, k *lvs.ServiceKey) error {
 	for k, s := range t.Services {
 		e.zero(k, s)
 	}
-	e.all.zero, e.all.rate = e.sum, average{}
+	sum := e.sum
+	e.all.zero, e.all.rate = &sum, average{}
 	return nil
 }
 
@@ -246,5 +257,5 @@ func (g *gauge) restart(c lvs.Counters) {
 	if !g.known {
 		g.known, g.seen = true, c
 	}
-	g.zero, g.rate = c, average{}
+	g.zero, g.rate = &c, average{}
 }

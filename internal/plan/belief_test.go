@@ -13,7 +13,7 @@ import (
 func TestBelieve(t *testing.T) {
 	kind := func(k lvs.CheckKind) config.Config {
 		r := checked(a, 1)
-		r.Check.Kind = k
+		r.Check = config.CheckOf(lvs.Check{Kind: k})
 		return config.Config{Services: []config.Service{webs(true, false, r)}}
 	}
 	serving := []lvs.Service{{Key: web, Destinations: []lvs.Destination{dest(a, 1)}}}
@@ -44,7 +44,7 @@ func TestBelieve(t *testing.T) {
 
 func TestTargetsAndAddresses(t *testing.T) {
 	on := checked(b, 1)
-	on.Check.Kind = lvs.CheckOn
+	on.Check = config.CheckOf(lvs.Check{Kind: lvs.CheckOn})
 	cfg := config.Config{Services: []config.Service{webs(true, true, checked(c, 1), on, checked(a, 1))}}
 	ts := Targets(cfg, health(a))
 	if len(ts) != 2 || ts[0].Destination != c || ts[0].Up || ts[1].Destination != a || !ts[1].Up {

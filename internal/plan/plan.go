@@ -53,6 +53,7 @@ func Desired(in Inputs) []lvs.Service {
 func One(in Inputs, c config.Service) lvs.Service {
 	s := lvs.Service{Key: c.Key, Scheduler: c.Scheduler, SchedFlags: c.SchedFlags,
 		Persistence: c.Persistence, OnePacket: c.OnePacket}
+	s.Destinations = make([]lvs.Destination, 0, len(c.Reals)) // it stands for long, and what grows has room to spare
 	for _, r := range slices.Backward(c.Reals) {
 		if d, stands := destination(in, c, r); stands {
 			s.Destinations = append(s.Destinations, d)
@@ -116,7 +117,7 @@ func FallbackOn(in Inputs, c config.Service) bool {
 		if h.Up || in.Orders[c.Key][r.Addr].Weight > 0 {
 			return false
 		}
-		unanswered = unanswered || r.Check.Asks() && !h.Checked
+		unanswered = unanswered || r.Check.Value().Asks() && !h.Checked
 	}
 	return !unanswered || !in.Waiting[c.Key]
 }

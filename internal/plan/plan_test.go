@@ -34,8 +34,8 @@ func dest(at netip.AddrPort, w int) lvs.Destination {
 
 // checked is a real server with an HTTP check.
 func checked(at netip.AddrPort, w int) config.Real {
-	return config.Real{Destination: dest(at, w), Check: lvs.Check{Kind: lvs.CheckHTTP,
-		Interval: 5 * time.Second, Timeout: 3 * time.Second}}
+	return config.Real{Destination: dest(at, w), Check: config.CheckOf(lvs.Check{Kind: lvs.CheckHTTP,
+		Interval: 5 * time.Second, Timeout: 3 * time.Second})}
 }
 
 func webs(quiescent, fallback bool, reals ...config.Real) config.Service {

@@ -154,6 +154,7 @@ func (p *Plane) startCounting(k lvs.ServiceKey) error {
 func (p *Plane) writeDestinations(draft *draft) ([]engineSlot, error) {
 	s := draft.now.svc
 	slots, dests := make([]engineSlot, 0, len(s.Destinations)), make([]*dest, 0, len(s.Destinations))
+	draft.touched = make([]touched, 0, len(s.Destinations))
 	for _, d := range s.Destinations {
 		have, err := p.writeDestination(draft, d)
 		if err != nil {
