@@ -136,9 +136,9 @@ type Destination struct {
 	Addr    netip.AddrPort // port 0: keep the packet's destination port
 	Forward Forwarding
 	Weight  int    // 0: quiesced, keeps its connections, gets no new ones
-	Upper   uint32 // connections (active + inactive) at which it is overloaded; 0: no limit
-	Lower   uint32 // connections below which it is no longer; 0: three quarters of Upper
-	Encap   Encap  // of a tunnel; else zero
+	Upper   uint32 `json:",omitzero"` // connections (active + inactive) at which it is overloaded; 0: no limit
+	Lower   uint32 `json:",omitzero"` // connections below which it is no longer; 0: three quarters of Upper
+	Encap   Encap  `json:",omitzero"` // of a tunnel; else zero
 }
 
 // Quiesced tells whether d keeps its connections but gets no new ones.
