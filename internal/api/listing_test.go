@@ -28,7 +28,8 @@ func (d *crowded) Snapshot() *lvs.Snapshot {
 		lvs.Service{Key: ruled, Scheduler: lvs.SH, SchedFlags: 2, OnePacket: true, Destinations: []lvs.Destination{{Addr: two, Weight: 0}, {Addr: one, Weight: 3, Upper: 9}}},
 		lvs.Service{Key: marked, Scheduler: lvs.MH, Destinations: []lvs.Destination{{Addr: one, Forward: lvs.Tunnel, Weight: 1}}})
 	s.Orders = lvs.TableOf(map[lvs.ServiceKey]map[netip.AddrPort]lvs.Order{ruled: {two: {Since: then, Until: then.Add(time.Hour)}}, web: {two: {Weight: 5, Since: then}}})
-	s.Health = s.Health.With(ruled, map[netip.AddrPort]lvs.Health{one: {Checked: true, Up: true}, two: {Checked: true, Up: true, Since: then.Add(time.Minute)}})
+	s.Health = s.Health.With(ruled, lvs.Healths{}.With(one, lvs.Health{Checked: true, Up: true}).
+		With(two, lvs.Health{Checked: true, Up: true, Since: then.Add(time.Minute)}))
 	return s
 }
 

@@ -83,12 +83,3 @@ type Verdict struct {
 	Why         string // the same in the operator's words: "status 503, want 200"
 	At          time.Time
 }
-
-// Health is what is known of one destination right now.
-type Health struct {
-	Checked bool // false: no check is configured, or no answer yet
-	Up      bool
-	Reason  Reason
-	Why     string
-	Since   time.Time // of the last change of mind
-}

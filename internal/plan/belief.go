@@ -31,17 +31,17 @@ func Believe(cfg config.Config, known Beliefs, installed []lvs.Service) Beliefs 
 }
 
 // BelieveOne is Believe for one service.
-func BelieveOne(c config.Service, known map[netip.AddrPort]lvs.Health, installed lvs.Service) map[netip.AddrPort]lvs.Health {
+func BelieveOne(c config.Service, known lvs.Healths, installed lvs.Service) lvs.Healths {
 	serving := make(map[netip.AddrPort]bool, len(installed.Destinations))
 	for _, d := range installed.Destinations {
 		serving[d.Addr] = d.Weight > 0
 	}
-	hs := make(map[netip.AddrPort]lvs.Health, len(c.Reals))
-	for _, r := range c.Reals {
-		was, seen := known[r.Addr]
-		hs[r.Addr] = believe(r, was, seen, serving[r.Addr])
+	hs := make([]lvs.DestinationHealth, len(c.Reals))
+	for i, r := range c.Reals {
+		was, seen := known.Get(r.Addr)
+		hs[i] = lvs.DestinationHealth{Addr: r.Addr, Health: believe(r, was, seen, serving[r.Addr])}
 	}
-	return hs
+	return lvs.HealthsOf(hs...)
 }
 
 func believe(r config.Real, was lvs.Health, seen, serving bool) lvs.Health {
@@ -72,7 +72,7 @@ func TargetsOf(c config.Service, b Beliefs) (out []lvs.Target) {
 	for _, r := range c.Reals {
 		if check := r.Check.Value(); check.Asks() {
 			out = append(out, lvs.Target{Service: c.Key, Destination: r.Addr,
-				Check: check, Up: b[c.Key][r.Addr].Up})
+				Check: check, Up: b[c.Key].At(r.Addr).Up})
 		}
 	}
 	return out
