@@ -54,6 +54,8 @@ func (p counting) Totals(context.Context) (lvs.Totals, error) {
 	return t, nil
 }
 
+func (p counting) Reading(ctx context.Context) (lvs.Reading, error) { return p.Totals(ctx) }
+
 func (p counting) Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
 	t, err := p.Totals(ctx)
 	return t.Services[k], err

@@ -24,6 +24,7 @@ const interval = 2 * time.Second
 // An Observer reads what a data plane counts and remembers.
 type Observer interface {
 	Totals(ctx context.Context) (lvs.Totals, error)
+	Reading(ctx context.Context) (lvs.Reading, error)
 	Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error)
 	Use(ctx context.Context) (lvs.ConnectionUse, error)
 	Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Seq2[lvs.Connection, error]
@@ -74,8 +75,8 @@ func (e *Estimator) Run(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if t, err := e.Observer.Totals(ctx); err == nil {
-			e.sample(t)
+		if r, err := e.Observer.Reading(ctx); err == nil {
+			e.sample(r)
 		}
 		select {
 		case <-ctx.Done():
@@ -86,12 +87,14 @@ func (e *Estimator) Run(ctx context.Context) error {
 }
 
 // sample moves every average on, and forgets what is gone.
-func (e *Estimator) sample(t lvs.Totals) {
+func (e *Estimator) sample(r lvs.Reading) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.round++
 	var grown lvs.Counters
-	for k, s := range t.Services {
+	services := 0
+	for k, s := range r.Each() {
+		services++
 		g := e.of(k, s)
 		g.round = e.round
 		grown = grown.Add(e.move(&g.service, s.Counters))
@@ -103,7 +106,7 @@ func (e *Estimator) sample(t lvs.Totals) {
 		}
 	}
 	e.began = true
-	if len(t.Services) < len(e.gauges) {
+	if services < len(e.gauges) {
 		maps.DeleteFunc(e.gauges, func(_ lvs.ServiceKey, g *gauges) bool { return g.round != e.round })
 	}
 	e.sum = e.sum.Add(grown)
@@ -164,15 +167,48 @@ func (e *Estimator) Totals(ctx context.Context) (lvs.Totals, error) {
 	return t, nil
 }
 
+// Reading is the data plane's, less what was zeroed, with rates.
+func (e *Estimator) Reading(ctx context.Context) (lvs.Reading, error) {
+	r, err := e.Observer.Reading(ctx)
+	return shown{r, e}, err
+}
+
+// Shown is a reading as people look at it.
+type shown struct {
+	lvs.Reading
+	by *Estimator
+}
+
+func (r shown) Each() iter.Seq2[lvs.ServiceKey, lvs.ServiceCounters] {
+	return func(yield func(lvs.ServiceKey, lvs.ServiceCounters) bool) {
+		for k, s := range r.Reading.Each() {
+			r.by.showOne(k, &s)
+			if !yield(k, s) {
+				return
+			}
+		}
+	}
+}
+
+func (r shown) Of(k lvs.ServiceKey) (lvs.ServiceCounters, bool) {
+	s, ok := r.Reading.Of(k)
+	r.by.showOne(k, &s)
+	return s, ok
+}
+
+func (e *Estimator) showOne(k lvs.ServiceKey, s *lvs.ServiceCounters) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.show(k, s)
+}
+
 // Count is the data plane's, less what was zeroed, with rates.
 func (e *Estimator) Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
 	s, err := e.Observer.Count(ctx, k)
 	if err != nil {
 		return s, err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.show(k, &s)
+	e.showOne(k, &s)
 	return s, nil
 }
 
