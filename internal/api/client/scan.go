@@ -38,6 +38,9 @@ func (x *scan) service(s *Service) {
 	x.flag(`,"fallback":`, &s.Fallback)
 	x.counts(&s.Counters, &s.Rates)
 	x.must(`,"destinations":[`)
+	if s.Destinations == nil {
+		s.Destinations = []Destination{} // a list without any is a list
+	}
 	for !x.bad && !x.has(`]`) {
 		n := len(s.Destinations)
 		if n > 0 {

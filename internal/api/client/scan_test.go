@@ -39,7 +39,7 @@ func TestScanned(t *testing.T) {
 	turned := full
 	turned.Destinations = []Destination{full.Destinations[1], full.Destinations[0]}
 	s := Service{} // each in the memory of the one before
-	for _, want := range []Service{full, turned, bare, full} {
+	for _, want := range []Service{bare, full, turned, bare, full} {
 		text, err := json.Marshal(want)
 		if err != nil {
 			t.Fatal(err)
