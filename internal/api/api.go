@@ -192,7 +192,8 @@ func (h handlers) matching(ctx context.Context, q *serviceQuery) (*listed, error
 		c.SetHeader("Content-Type", "application/json")
 		l := newListing(c.BodyWriter())
 		if s, ok := snap.Installed.Get(k); ok {
-			l.add(toService(snap, s, counted, nil))
+			shown := toService(snap, s, counted, nil)
+			l.add(&shown)
 		}
 		l.end()
 	}}, nil
