@@ -38,7 +38,7 @@ func hasty(getenv func(string) string) {
 // and a daemon has time.
 func sparing(getenv func(string) string) {
 	if getenv("GOGC") == "" {
-		debug.SetGCPercent(40)
+		debug.SetGCPercent(30)
 	}
 }
 

@@ -38,6 +38,7 @@ type Director interface {
 // An Observer reads what the data plane counts and remembers.
 type Observer interface {
 	Totals(ctx context.Context) (lvs.Totals, error)
+	Reading(ctx context.Context) (lvs.Reading, error)
 	Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error)
 	Use(ctx context.Context) (lvs.ConnectionUse, error)
 	Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Seq2[lvs.Connection, error]
@@ -153,10 +154,10 @@ func (h handlers) services(ctx context.Context, q *serviceQuery) (*listed, error
 	if q.Service != "" {
 		return h.matching(ctx, q)
 	}
-	var totals lvs.Totals
+	var counted lvs.Reading = lvs.Totals{} // nothing
 	if q.Counters {
 		var err error
-		if totals, err = h.o.Observer.Totals(ctx); err != nil {
+		if counted, err = h.o.Observer.Reading(ctx); err != nil {
 			return nil, unreadable(err)
 		}
 	}
@@ -166,7 +167,8 @@ func (h handlers) services(ctx context.Context, q *serviceQuery) (*listed, error
 		l := newListing(c.BodyWriter())
 		var shown client.Service
 		for s := range snap.Installed.Values() {
-			shown = toService(snap, s, totals.Services[s.Key], shown.Destinations) // in the same memory
+			counters, _ := counted.Of(s.Key)
+			shown = toService(snap, s, counters, shown.Destinations) // in the same memory
 			l.add(&shown)
 		}
 		l.end()
@@ -190,7 +192,8 @@ func (h handlers) matching(ctx context.Context, q *serviceQuery) (*listed, error
 		c.SetHeader("Content-Type", "application/json")
 		l := newListing(c.BodyWriter())
 		if s, ok := snap.Installed.Get(k); ok {
-			l.add(toService(snap, s, counted, nil))
+			shown := toService(snap, s, counted, nil)
+			l.add(&shown)
 		}
 		l.end()
 	}}, nil

@@ -67,9 +67,9 @@ func (d *fakeDirector) Snapshot() *lvs.Snapshot {
 	return &lvs.Snapshot{Configured: true, Config: "weir.yaml", Fallback: lvs.TableOf(map[lvs.ServiceKey]bool{web: true}),
 		Installed: lvs.ServiceTable(lvs.Service{Key: web, Scheduler: lvs.WLC, Destinations: []lvs.Destination{
 			{Addr: sad, Forward: lvs.DirectRoute, Weight: 1}, {Addr: one, Weight: 0}}}),
-		Health: lvs.TableOf(map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health{web: {
-			one: {Checked: true, Reason: lvs.ReasonRefused, Why: "connection refused", Since: then},
-			two: {Reason: lvs.ReasonUnchecked, Why: "not checked yet"}}})}
+		Health: lvs.TableOf(map[lvs.ServiceKey]lvs.Healths{web: lvs.Healths{}.
+			With(one, lvs.Health{Checked: true, Reason: lvs.ReasonRefused, Why: "connection refused", Since: then}).
+			With(two, lvs.Health{Reason: lvs.ReasonUnchecked, Why: "not checked yet"})})}
 }
 
 // serve runs the API on a socket of its own and gives a client of it.
@@ -147,7 +147,7 @@ func (d *driftingDirector) Snapshot() *lvs.Snapshot {
 	s.Wanted = s.Installed
 	changed := s.Installed.At(web).Clone()
 	changed.Destinations = append(changed.Destinations, lvs.Destination{Addr: two, Weight: 1})
-	delete(s.Health.At(web), two)
+	s.Health = s.Health.With(web, lvs.Healths{}.With(one, s.Health.At(web).At(one)))
 	s.Installed = lvs.ServiceTable(changed, lvs.Service{Key: lvs.ServiceKey{Mark: 7, Family: lvs.IPv4}, Scheduler: lvs.RR,
 		Destinations: []lvs.Destination{{Addr: netip.MustParseAddrPort("10.0.0.9:0"), Weight: 1}}})
 	s.Drift = d.drift

@@ -50,7 +50,7 @@ func toService(s *lvs.Snapshot, v lvs.Service, counted lvs.ServiceCounters, room
 	watched := 0
 	for i, d := range v.Destinations {
 		c.Destinations = append(c.Destinations, k.toDestination(d, counted.Of(i, d.Addr)))
-		if _, ok := k.health[d.Addr]; ok {
+		if _, ok := k.health.Get(d.Addr); ok {
 			watched++
 		}
 	}
@@ -63,7 +63,7 @@ func toService(s *lvs.Snapshot, v lvs.Service, counted lvs.ServiceCounters, room
 
 // What is known of the destinations of a service.
 type known struct {
-	health map[netip.AddrPort]lvs.Health
+	health lvs.Healths
 	orders map[netip.AddrPort]lvs.Order
 }
 
@@ -92,9 +92,9 @@ func toOrder(o lvs.Order) *client.Order {
 // leftOut are the real servers that are down and therefore not in the table,
 // because they are what an operator looks for.
 func (k known) leftOut(v lvs.Service, counted lvs.ServiceCounters) (out []client.Destination) {
-	for _, at := range slices.SortedFunc(maps.Keys(k.health), netip.AddrPort.Compare) {
-		if _, ok := v.Destination(at); !ok {
-			d := k.toDestination(lvs.Destination{Addr: at}, counted.Of(0, at))
+	for _, h := range k.health {
+		if _, ok := v.Destination(h.Addr); !ok {
+			d := k.toDestination(lvs.Destination{Addr: h.Addr}, counted.Of(0, h.Addr))
 			d.Installed, d.Forward = false, ""
 			out = append(out, d)
 		}
@@ -108,7 +108,7 @@ func (k known) toDestination(d lvs.Destination, n lvs.DestinationCounters) clien
 	if o, ok := k.orders[d.Addr]; ok {
 		out.Order = toOrder(o)
 	}
-	h, ok := k.health[d.Addr]
+	h, ok := k.health.Get(d.Addr)
 	switch {
 	case !ok:
 		out.Health = "fallback"

@@ -2,12 +2,13 @@ package api
 
 import (
 	"bufio"
-	"encoding/json"
 	"io"
 	"net/http"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/weir-lb/weir/internal/api/client"
 )
 
 // A listed is an answer that is a list and is sent piece by piece: as a whole,
@@ -23,20 +24,20 @@ func lists(a huma.API, example any) func(*huma.Operation) {
 	}
 }
 
-// A listing writes a JSON list. Who has gone away is told nothing more.
+// A listing writes a JSON list of services, each into a line, which its reader
+// counts on. Who has gone away is told nothing more.
 type listing struct {
 	to     *bufio.Writer
-	json   *json.Encoder // writes to it
+	line   []byte
 	some   bool
 	broken bool
 }
 
 func newListing(to io.Writer) listing {
-	b := bufio.NewWriterSize(to, 1<<16)
-	return listing{to: b, json: json.NewEncoder(b)}
+	return listing{to: bufio.NewWriterSize(to, 1<<16)}
 }
 
-func (l *listing) add(v any) {
+func (l *listing) add(s *client.Service) {
 	if l.broken {
 		return
 	}
@@ -45,8 +46,9 @@ func (l *listing) add(v any) {
 		before = ','
 	}
 	l.some = true
-	_ = l.to.WriteByte(before)         // an error stays until the end
-	l.broken = l.json.Encode(v) != nil // with a line's end, which is space to JSON
+	line, err := client.AppendService(append(l.line[:0], before), s)
+	l.line, l.broken = append(line, '\n'), err != nil
+	_, _ = l.to.Write(l.line) // an error stays until the end
 }
 
 // end ends the list. One that is broken has no end, so that nobody takes it for

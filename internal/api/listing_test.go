@@ -28,7 +28,8 @@ func (d *crowded) Snapshot() *lvs.Snapshot {
 		lvs.Service{Key: ruled, Scheduler: lvs.SH, SchedFlags: 2, OnePacket: true, Destinations: []lvs.Destination{{Addr: two, Weight: 0}, {Addr: one, Weight: 3, Upper: 9}}},
 		lvs.Service{Key: marked, Scheduler: lvs.MH, Destinations: []lvs.Destination{{Addr: one, Forward: lvs.Tunnel, Weight: 1}}})
 	s.Orders = lvs.TableOf(map[lvs.ServiceKey]map[netip.AddrPort]lvs.Order{ruled: {two: {Since: then, Until: then.Add(time.Hour)}}, web: {two: {Weight: 5, Since: then}}})
-	s.Health = s.Health.With(ruled, map[netip.AddrPort]lvs.Health{one: {Checked: true, Up: true}, two: {Checked: true, Up: true, Since: then.Add(time.Minute)}})
+	s.Health = s.Health.With(ruled, lvs.Healths{}.With(one, lvs.Health{Checked: true, Up: true}).
+		With(two, lvs.Health{Checked: true, Up: true, Since: then.Add(time.Minute)}))
 	return s
 }
 
@@ -52,6 +53,8 @@ func (p counting) Totals(context.Context) (lvs.Totals, error) {
 	}
 	return t, nil
 }
+
+func (p counting) Reading(ctx context.Context) (lvs.Reading, error) { return p.Totals(ctx) }
 
 func (p counting) Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
 	t, err := p.Totals(ctx)

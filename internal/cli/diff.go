@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -81,10 +80,11 @@ func (c *command) compared(ctx context.Context, text client.ConfigText, cfg conf
 func allUp(cfg config.Config) plan.Inputs {
 	in := plan.Inputs{Config: cfg, Configured: true, Health: plan.Beliefs{}}
 	for _, s := range cfg.Services {
-		in.Health[s.Key] = map[netip.AddrPort]lvs.Health{}
+		hs := make([]lvs.DestinationHealth, 0, len(s.Reals))
 		for _, r := range s.Reals {
-			in.Health[s.Key][r.Addr] = lvs.Health{Up: r.Check.Kind != lvs.CheckOff}
+			hs = append(hs, lvs.DestinationHealth{Addr: r.Addr, Health: lvs.Health{Up: r.Check.Value().Kind != lvs.CheckOff}})
 		}
+		in.Health[s.Key] = lvs.HealthsOf(hs...)
 	}
 	return in
 }

@@ -84,7 +84,7 @@ type Service struct {
 // A Real is one real server of a service.
 type Real struct {
 	lvs.Destination
-	Check lvs.Check
+	Check Check
 	Place Place
 }
 

@@ -15,7 +15,7 @@ import (
 // settles what the rules settle: the ports of destinations, the prefix of
 // persistence, what a check has no use for. Doing it twice is doing it once.
 func Validate(c *Config) Problems {
-	v := &validator{faults: map[lvs.Check][]string{}}
+	v := &validator{faults: map[Check][]string{}}
 	v.dataplane(c)
 	v.engine(&c.Engine)
 	if len(c.Marks) > MaxRules {
@@ -37,7 +37,7 @@ func Validate(c *Config) Problems {
 
 type validator struct {
 	Problems
-	faults map[lvs.Check][]string // of those looked at: thousands of real servers may share one
+	faults map[Check][]string // of those looked at: thousands of real servers may share one
 }
 
 func (v *validator) engine(e *Engine) {
@@ -149,17 +149,19 @@ func (v *validator) reals(s *Service) {
 	s.Reals = slices.Clone(s.Reals)
 	for i := range s.Reals {
 		r := &s.Reals[i]
-		given := r.Addr.Port()
+		given, check := r.Addr.Port(), r.Check.Value()
 		v.destination(s, &r.Destination, r.Place, "real server")
-		if given != r.Addr.Port() && given != 0 && r.Check.Port == 0 {
+		if given != r.Addr.Port() && given != 0 && check.Port == 0 {
 			// The question still goes where the file sends it.
-			r.Check.Port = given
+			check.Port = given
 		}
 		if first, ok := seen[r.Addr]; ok {
 			v.Errorf(r.Place, "real server %s of %s is there already, in line %d", r.Addr, s.Key, first)
 		}
 		seen[r.Addr] = r.Place.Line
-		r.Check = SettleCheck(r.Check)
+		if check = SettleCheck(check); check != r.Check.Value() {
+			r.Check = CheckOf(check)
+		}
 		v.check(r, said)
 	}
 }
@@ -169,7 +171,7 @@ func (v *validator) reals(s *Service) {
 func (v *validator) check(r *Real, said map[string]bool) {
 	faults, known := v.faults[r.Check]
 	if !known {
-		faults = checkFaults(r.Check)
+		faults = checkFaults(r.Check.Value())
 		v.faults[r.Check] = faults
 	}
 	for _, text := range faults {
@@ -179,7 +181,7 @@ func (v *validator) check(r *Real, said map[string]bool) {
 		said[text] = true
 	}
 	const mute = "method HEAD brings no body, so that receive can only match an empty one"
-	if r.Check.Method == "HEAD" && r.Check.Receive != "" && !said[mute] {
+	if c := r.Check.Value(); c.Method == "HEAD" && c.Receive != "" && !said[mute] {
 		v.Warnf(r.Place, mute)
 		said[mute] = true
 	}

@@ -19,11 +19,18 @@ func valid() (c config.Config, s *config.Service, r *config.Real) {
 		Key:       lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddrPort("192.0.2.1:80")},
 		Scheduler: lvs.WLC,
 		Place:     config.Place{File: "f", Line: 1},
-		Reals: []config.Real{{Check: check, Place: config.Place{File: "f", Line: 2},
+		Reals: []config.Real{{Check: config.CheckOf(check), Place: config.Place{File: "f", Line: 2},
 			Destination: lvs.Destination{Addr: netip.MustParseAddrPort("10.0.0.1:8080"), Weight: 1}}},
 	}}
 	s = &c.Services[0]
 	return c, s, &s.Reals[0]
+}
+
+// asked has r asked otherwise.
+func asked(r *config.Real, change func(*lvs.Check)) {
+	check := r.Check.Value()
+	change(&check)
+	r.Check = config.CheckOf(check)
 }
 
 // TestValidate breaks one thing at a time in ways a file of weir.yaml cannot,
@@ -43,16 +50,32 @@ func TestValidate(t *testing.T) {
 		{"one packet on TCP", func(_ *config.Config, s *config.Service, _ *config.Real) { s.OnePacket = true }, "f:1: warning: one-packet"},
 		{"scheduler", func(_ *config.Config, s *config.Service, _ *config.Real) { s.Scheduler = "" }, `f:1: unknown scheduler ""`},
 		{"HEAD with receive", func(_ *config.Config, _ *config.Service, r *config.Real) {
-			r.Check.Method, r.Check.Receive = "HEAD", "x"
+			asked(r, func(c *lvs.Check) { c.Method, c.Receive = "HEAD", "x" })
 		}, "f:2: warning: method HEAD"},
-		{"method", func(_ *config.Config, _ *config.Service, r *config.Real) { r.Check.Method = "POST" }, `f:2: unknown HTTP method "POST"`},
-		{"blank in request", func(_ *config.Config, _ *config.Service, r *config.Real) { r.Check.Request = "/a b" }, "f:2: request and host"},
-		{"line feed in host", func(_ *config.Config, _ *config.Service, r *config.Real) { r.Check.Host = "a\nb" }, "f:2: request and host"},
-		{"kind", func(_ *config.Config, _ *config.Service, r *config.Real) { r.Check.Kind = "telnet" }, `f:2: unknown kind of check "telnet"`},
-		{"no interval", func(_ *config.Config, _ *config.Service, r *config.Real) { r.Check.Interval = 0 }, "f:2: a check needs an interval"},
-		{"no timeout", func(_ *config.Config, _ *config.Service, r *config.Real) { r.Check.Timeout = 0 }, "f:2: a check needs an interval"},
-		{"negative every", func(_ *config.Config, _ *config.Service, r *config.Real) { r.Check.Every = -1 }, "f:2: every must not"},
-		{"pattern", func(_ *config.Config, _ *config.Service, r *config.Real) { r.Check.Receive = "(" }, "f:2: receive: not a regular"},
+		{"method", func(_ *config.Config, _ *config.Service, r *config.Real) {
+			asked(r, func(c *lvs.Check) { c.Method = "POST" })
+		}, `f:2: unknown HTTP method "POST"`},
+		{"blank in request", func(_ *config.Config, _ *config.Service, r *config.Real) {
+			asked(r, func(c *lvs.Check) { c.Request = "/a b" })
+		}, "f:2: request and host"},
+		{"line feed in host", func(_ *config.Config, _ *config.Service, r *config.Real) {
+			asked(r, func(c *lvs.Check) { c.Host = "a\nb" })
+		}, "f:2: request and host"},
+		{"kind", func(_ *config.Config, _ *config.Service, r *config.Real) {
+			asked(r, func(c *lvs.Check) { c.Kind = "telnet" })
+		}, `f:2: unknown kind of check "telnet"`},
+		{"no interval", func(_ *config.Config, _ *config.Service, r *config.Real) {
+			asked(r, func(c *lvs.Check) { c.Interval = 0 })
+		}, "f:2: a check needs an interval"},
+		{"no timeout", func(_ *config.Config, _ *config.Service, r *config.Real) {
+			asked(r, func(c *lvs.Check) { c.Timeout = 0 })
+		}, "f:2: a check needs an interval"},
+		{"negative every", func(_ *config.Config, _ *config.Service, r *config.Real) {
+			asked(r, func(c *lvs.Check) { c.Every = -1 })
+		}, "f:2: every must not"},
+		{"pattern", func(_ *config.Config, _ *config.Service, r *config.Real) {
+			asked(r, func(c *lvs.Check) { c.Receive = "(" })
+		}, "f:2: receive: not a regular"},
 		{"no address", func(_ *config.Config, _ *config.Service, r *config.Real) { r.Addr = netip.AddrPort{} }, "f:2: invalid IP cannot be a real server"},
 		{"masq to loopback", func(_ *config.Config, _ *config.Service, r *config.Real) {
 			r.Addr = netip.MustParseAddrPort("127.0.0.1:80")
@@ -103,10 +126,10 @@ func TestSettled(t *testing.T) {
 			t.Errorf("want %s, have %s", want, have)
 		}
 	}
-	if k := got.Reals[0].Check; k.Port != 8080 || k.Request != "/" || k.Method != "GET" || k.ConnectTimeout != k.Timeout {
+	if k := got.Reals[0].Check.Value(); k.Port != 8080 || k.Request != "/" || k.Method != "GET" || k.ConnectTimeout != k.Timeout {
 		t.Errorf("check %+v", k)
 	}
-	if got.Reals[1].Check.Port != 0 {
+	if got.Reals[1].Check.Value().Port != 0 {
 		t.Error("a check of the service's port got a port of its own")
 	}
 	if mine[0].Addr.Port() != 8080 {

@@ -173,7 +173,7 @@ func serviceNode(s Service) *mapping {
 	}
 	base := DefaultCheck()
 	if len(s.Reals) > 0 {
-		m.child("check", checkNode(&base, s.Reals[0].Check))
+		m.child("check", checkNode(&base, s.Reals[0].Check.Value()))
 	}
 	if s.Fallback != nil {
 		fm := addressNode(*s.Fallback)
@@ -248,7 +248,7 @@ func realNode(r Real, common way, base lvs.Check) *mapping {
 	m.number("weight", r.Weight, 1)
 	m.number("upper", int(r.Upper), 0)
 	m.number("lower", int(r.Lower), 0)
-	m.child("check", checkNode(&base, r.Check))
+	m.child("check", checkNode(&base, r.Check.Value()))
 	return m
 }
 

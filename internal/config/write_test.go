@@ -14,7 +14,9 @@ import (
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
-var comparable = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{}, netip.Addr{}, netip.Prefix{})}
+// Checks are compared by what they say, so that a difference can be read.
+var comparable = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{}, netip.Addr{}, netip.Prefix{}),
+	cmp.Transformer("check", config.Check.Value)}
 
 // withoutPlaces is c without the lines it was written in.
 func withoutPlaces(c config.Config) config.Config {
@@ -185,7 +187,7 @@ func drawService(t *rapid.T, i int) config.Service {
 		s.Fallback = &d
 	}
 	for j := range rapid.IntRange(0, 4).Draw(t, "reals") {
-		s.Reals = append(s.Reals, config.Real{Destination: drawDestination(t, six, byte(j+1)), Check: drawCheck(t)})
+		s.Reals = append(s.Reals, config.Real{Destination: drawDestination(t, six, byte(j+1)), Check: config.CheckOf(drawCheck(t))})
 	}
 	return s
 }

@@ -31,6 +31,7 @@ type defaults struct {
 	quiescent bool
 	cleanStop bool
 	check     lvs.Check
+	settled   Check // the same, of a service
 }
 
 func (r *reader) root(n *yaml.Node, c *Config) {
@@ -131,7 +132,10 @@ func (r *reader) service(f fields, d defaults) (Service, bool) {
 			s.Fallback = &dest
 		}
 	}
-	for _, x := range f.children("destinations") {
+	d.settled = CheckOf(SettleCheck(d.check))
+	destinations := f.children("destinations")
+	s.Reals = make([]Real, 0, len(destinations))
+	for _, x := range destinations {
 		if real, ok := r.destination(x, d); ok {
 			s.Reals = append(s.Reals, real)
 		}
@@ -205,17 +209,17 @@ func (r *reader) mask(p fields, s *Service) {
 }
 
 func (r *reader) destination(f fields, d defaults) (Real, bool) {
-	real := Real{Place: r.place(f.at), Check: d.check}
+	real := Real{Place: r.place(f.at), Check: d.settled}
 	real.Weight = 1
 	ok := r.address(f, d, &real.Destination)
 	readNumber(f, "weight", &real.Weight)
 	readNumber(f, "upper", &real.Upper)
 	readNumber(f, "lower", &real.Lower)
 	if k, said := f.child("check"); said {
-		r.check(k, &real.Check)
-		r.unused(k, real.Check.Kind)
+		r.check(k, &d.check)
+		r.unused(k, d.check.Kind)
+		real.Check = CheckOf(SettleCheck(d.check))
 	}
-	real.Check = SettleCheck(real.Check)
 	return real, ok
 }
 

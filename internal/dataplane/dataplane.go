@@ -68,6 +68,9 @@ type Observer interface {
 	// Totals reads every counter. The answer is the caller's own.
 	Totals(ctx context.Context) (lvs.Totals, error)
 
+	// Reading reads what Totals tells of services, to be told one at a time.
+	Reading(ctx context.Context) (lvs.Reading, error)
+
 	// Count reads what Totals tells of one service, and no more:
 	// lvs.ErrNoService if it does not stand. The answer is the caller's own.
 	Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error)

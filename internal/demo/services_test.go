@@ -24,10 +24,10 @@ func TestConfiguration(t *testing.T) {
 			t.Errorf("%s is %+v", v.key(), c)
 		}
 		for j, r := range c.Reals {
-			if r.Addr != v.realAddr(j) || r.Weight != v.weights[j] || r.Check.Interval != checkInterval || r.Check.Timeout != checkTimeout {
+			if r.Addr != v.realAddr(j) || r.Weight != v.weights[j] || r.Check.Value().Interval != checkInterval || r.Check.Value().Timeout != checkTimeout {
 				t.Errorf("%s: real server %d is %+v", v.key(), j, r)
 			}
-			if v.protocol == lvs.UDP && r.Check.Port != alive {
+			if v.protocol == lvs.UDP && r.Check.Value().Port != alive {
 				t.Errorf("%s: nothing tells that the server of %v lives", v.key(), r.Addr)
 			}
 		}

@@ -108,7 +108,7 @@ var (
 
 func real(at netip.AddrPort) config.Real {
 	return config.Real{Destination: lvs.Destination{Addr: at, Weight: 1},
-		Check: lvs.Check{Kind: lvs.CheckConnect, Interval: 5 * time.Second, Timeout: 3 * time.Second, Fall: 1, Rise: 1}}
+		Check: config.CheckOf(lvs.Check{Kind: lvs.CheckConnect, Interval: 5 * time.Second, Timeout: 3 * time.Second, Fall: 1, Rise: 1})}
 }
 
 func webs(quiescent bool, reals ...config.Real) config.Config {
@@ -182,7 +182,7 @@ func TestAServersLife(t *testing.T) {
 		if n := strings.Count(b.log.String(), "destination changed"); n != 5 {
 			t.Errorf("%d lines for 5 changes of mind:\n%s", n, b.log.String())
 		}
-		h := b.d.Snapshot().Health.At(web)[one]
+		h := b.d.Snapshot().Health.At(web).At(one)
 		if h.Up || h.Why != "connection refused" || h.Reason != lvs.ReasonRefused {
 			t.Errorf("health %+v", h)
 		}
@@ -237,7 +237,7 @@ func TestAdoption(t *testing.T) {
 				b.d.Reach(here)
 				b.d.Configure(webs(true, real(one), real(two)), "f")
 				b.want(tt.want)
-				b.d.Judge(lvs.Verdict{Service: web, Destination: one, Up: b.d.Snapshot().Health.At(web)[one].Up, At: time.Now()})
+				b.d.Judge(lvs.Verdict{Service: web, Destination: one, Up: b.d.Snapshot().Health.At(web).At(one).Up, At: time.Now()})
 				b.want(tt.want)
 				if got := b.kinds(); len(got) != tt.events {
 					t.Errorf("events %v, want %d", got, tt.events)
@@ -413,9 +413,8 @@ func arrived(t *testing.T, seed uint64, b *bench, cfg config.Config, up map[neti
 	t.Helper()
 	in := plan.Inputs{Config: cfg, Configured: true, Health: plan.Beliefs{}}
 	for _, s := range cfg.Services {
-		in.Health[s.Key] = map[netip.AddrPort]lvs.Health{}
 		for _, r := range s.Reals {
-			in.Health[s.Key][r.Addr] = lvs.Health{Checked: true, Up: up[r.Addr]}
+			in.Health[s.Key] = in.Health[s.Key].With(r.Addr, lvs.Health{Checked: true, Up: up[r.Addr]})
 		}
 	}
 	var have []lvs.Service

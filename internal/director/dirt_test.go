@@ -76,9 +76,9 @@ func randomTable(dice *rand.Rand) config.Config {
 		for j := range s.Reals {
 			switch dice.IntN(5) {
 			case 0:
-				s.Reals[j].Check = lvs.Check{Kind: lvs.CheckOn}
+				s.Reals[j].Check = config.CheckOf(lvs.Check{Kind: lvs.CheckOn})
 			case 1:
-				s.Reals[j].Check = lvs.Check{Kind: lvs.CheckOff}
+				s.Reals[j].Check = config.CheckOf(lvs.Check{Kind: lvs.CheckOff})
 			}
 		}
 	}
@@ -124,7 +124,7 @@ func (m *mind) pieces() (why []string) {
 	s := m.d.Snapshot()
 	differ("shown as wanted", maps.Collect(s.Wanted.All()), map[lvs.ServiceKey]lvs.Service(m.wanted))
 	differ("shown as installed", maps.Collect(s.Installed.All()), map[lvs.ServiceKey]lvs.Service(m.found()))
-	differ("shown health", maps.Collect(s.Health.All()), map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health(m.in.Health))
+	differ("shown health", maps.Collect(s.Health.All()), map[lvs.ServiceKey]lvs.Healths(m.in.Health))
 	differ("shown orders", maps.Collect(s.Orders.All()), map[lvs.ServiceKey]map[netip.AddrPort]lvs.Order(m.in.Orders))
 	differ("shown by hand", maps.Collect(s.ByHand.All()), m.byHand)
 	differ("shown fallbacks", maps.Collect(s.Fallback.All()), m.fallback)

@@ -95,7 +95,7 @@ func startShared(t *testing.T, how config.Drift, found ...lvs.Service) (*bench, 
 	cfg := webs(true, real(one), real(two))
 	cfg.Drift = how
 	for i := range cfg.Services[0].Reals {
-		cfg.Services[0].Reals[i].Check.Kind = lvs.CheckOn
+		cfg.Services[0].Reals[i].Check = config.CheckOf(lvs.Check{Kind: lvs.CheckOn})
 	}
 	b.d.Reach(here)
 	if err := <-b.d.Configure(cfg, "f"); err != nil {

@@ -43,7 +43,7 @@ type trial struct {
 type before struct {
 	service config.Service
 	stood   bool
-	health  map[netip.AddrPort]lvs.Health
+	health  lvs.Healths
 	orders  map[netip.AddrPort]lvs.Order
 }
 
@@ -270,16 +270,12 @@ func (m *mind) follow(c lvs.Change) {
 // putInService believes a server that is down to be up, because somebody has
 // just said so; until its check says otherwise.
 func (m *mind) putInService(k lvs.ServiceKey, at netip.AddrPort) {
-	h := m.in.Health[k][at]
+	h := m.in.Health[k].At(at)
 	if h.Up {
 		return
 	}
-	hs := make(map[netip.AddrPort]lvs.Health, len(m.in.Health[k])+1)
-	for a, h := range m.in.Health[k] {
-		hs[a] = h
-	}
-	hs[at] = lvs.Health{Checked: h.Checked, Up: true, Why: plan.WhyByHand, Since: time.Now()}
-	m.setHealth(k, hs)
+	now := lvs.Health{Checked: h.Checked, Up: true, Why: plan.WhyByHand, Since: time.Now()}
+	m.setHealth(k, m.in.Health[k].With(at, now))
 }
 
 // order gives a destination a weight that beats everything else, or takes the

@@ -82,6 +82,7 @@ func newMind(d *Director) *mind {
 	m.share.with, _ = d.o.Plane.(dataplane.Sharer)
 	if r := d.o.Remembered; r != nil {
 		m.said, m.wish, m.in.Orders, m.timeouts = r.File, r.Wish, r.Orders, r.Timeouts
+		d.o.Remembered = nil // as large as the table, and soon the past
 	}
 	return m
 }

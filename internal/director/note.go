@@ -2,7 +2,6 @@ package director
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 // judge writes a verdict into what is believed. A verdict about a server that
 // has left the configuration meanwhile is void.
 func (m *mind) judge(v lvs.Verdict) {
-	was, ok := m.in.Health[v.Service][v.Destination]
+	was, ok := m.in.Health[v.Service].Get(v.Destination)
 	if !ok {
 		return
 	}
@@ -21,9 +20,7 @@ func (m *mind) judge(v lvs.Verdict) {
 	if was.Checked && was.Up == now.Up {
 		now.Since = was.Since
 	}
-	hs := maps.Clone(m.in.Health[v.Service])
-	hs[v.Destination] = now
-	m.setHealth(v.Service, hs)
+	m.setHealth(v.Service, m.in.Health[v.Service].With(v.Destination, now))
 	if was.Up == now.Up && (was.Checked || was.Up) {
 		return // nobody changed their mind
 	}

@@ -2,7 +2,6 @@ package director
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/weir-lb/weir/internal/lvs"
 	"github.com/weir-lb/weir/internal/plan"
@@ -21,7 +20,7 @@ func (m *mind) listed(k lvs.ServiceKey) bool {
 }
 
 // setHealth replaces what is believed of a service's servers.
-func (m *mind) setHealth(k lvs.ServiceKey, hs map[netip.AddrPort]lvs.Health) {
+func (m *mind) setHealth(k lvs.ServiceKey, hs lvs.Healths) {
 	m.touch(k)
 	if m.in.Health == nil {
 		m.in.Health = plan.Beliefs{}

@@ -24,6 +24,7 @@ const interval = 2 * time.Second
 // An Observer reads what a data plane counts and remembers.
 type Observer interface {
 	Totals(ctx context.Context) (lvs.Totals, error)
+	Reading(ctx context.Context) (lvs.Reading, error)
 	Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error)
 	Use(ctx context.Context) (lvs.ConnectionUse, error)
 	Connections(ctx context.Context, f lvs.ConnectionFilter) iter.Seq2[lvs.Connection, error]
@@ -33,8 +34,10 @@ type Observer interface {
 type gauge struct {
 	known bool         // it has met its counters
 	seen  lvs.Counters // at the latest sample
-	zero  lvs.Counters // where counting begins for people
 	rate  average
+	// zero is where counting begins for people; nil: where it began. Few are
+	// ever zeroed, and there is a gauge for each of 100,000 destinations.
+	zero *lvs.Counters
 }
 
 // Gauges follow a service and its destinations.
@@ -72,8 +75,8 @@ func (e *Estimator) Run(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if t, err := e.Observer.Totals(ctx); err == nil {
-			e.sample(t)
+		if r, err := e.Observer.Reading(ctx); err == nil {
+			e.sample(r)
 		}
 		select {
 		case <-ctx.Done():
@@ -84,12 +87,14 @@ func (e *Estimator) Run(ctx context.Context) error {
 }
 
 // sample moves every average on, and forgets what is gone.
-func (e *Estimator) sample(t lvs.Totals) {
+func (e *Estimator) sample(r lvs.Reading) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.round++
 	var grown lvs.Counters
-	for k, s := range t.Services {
+	services := 0
+	for k, s := range r.Each() {
+		services++
 		g := e.of(k, s)
 		g.round = e.round
 		grown = grown.Add(e.move(&g.service, s.Counters))
@@ -101,7 +106,7 @@ func (e *Estimator) sample(t lvs.Totals) {
 		}
 	}
 	e.began = true
-	if len(t.Services) < len(e.gauges) {
+	if services < len(e.gauges) {
 		maps.DeleteFunc(e.gauges, func(_ lvs.ServiceKey, g *gauges) bool { return g.round != e.round })
 	}
 	e.sum = e.sum.Add(grown)
@@ -158,8 +163,43 @@ func (e *Estimator) Totals(ctx context.Context) (lvs.Totals, error) {
 		e.show(k, &s)
 		t.Services[k] = s
 	}
-	t.All, t.AllRates = e.sum.Sub(e.all.zero), e.all.rate.shown()
+	t.All, t.AllRates = e.all.sinceZero(e.sum), e.all.rate.shown()
 	return t, nil
+}
+
+// Reading is the data plane's, less what was zeroed, with rates.
+func (e *Estimator) Reading(ctx context.Context) (lvs.Reading, error) {
+	r, err := e.Observer.Reading(ctx)
+	return shown{r, e}, err
+}
+
+// Shown is a reading as people look at it.
+type shown struct {
+	lvs.Reading
+	by *Estimator
+}
+
+func (r shown) Each() iter.Seq2[lvs.ServiceKey, lvs.ServiceCounters] {
+	return func(yield func(lvs.ServiceKey, lvs.ServiceCounters) bool) {
+		for k, s := range r.Reading.Each() {
+			r.by.showOne(k, &s)
+			if !yield(k, s) {
+				return
+			}
+		}
+	}
+}
+
+func (r shown) Of(k lvs.ServiceKey) (lvs.ServiceCounters, bool) {
+	s, ok := r.Reading.Of(k)
+	r.by.showOne(k, &s)
+	return s, ok
+}
+
+func (e *Estimator) showOne(k lvs.ServiceKey, s *lvs.ServiceCounters) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.show(k, s)
 }
 
 // Count is the data plane's, less what was zeroed, with rates.
@@ -168,9 +208,7 @@ func (e *Estimator) Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCou
 	if err != nil {
 		return s, err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.show(k, &s)
+	e.showOne(k, &s)
 	return s, nil
 }
 
@@ -204,7 +242,15 @@ func (g gauge) shown(c lvs.Counters) (lvs.Counters, lvs.Rates) {
 	if !g.known {
 		return c, lvs.Rates{}
 	}
-	return c.Sub(g.zero), g.rate.shown()
+	return g.sinceZero(c), g.rate.shown()
+}
+
+// sinceZero is what c has counted since somebody zeroed it.
+func (g gauge) sinceZero(c lvs.Counters) lvs.Counters {
+	if g.zero == nil {
+		return c
+	}
+	return c.Sub(*g.zero)
 }
 
 // Zero makes a service and its destinations count from now. A nil key means
@@ -229,7 +275,8 @@ func (e *Estimator) Zero(ctx context.Context, k *lvs.ServiceKey) error {
 	for k, s := range t.Services {
 		e.zero(k, s)
 	}
-	e.all.zero, e.all.rate = e.sum, average{}
+	sum := e.sum
+	e.all.zero, e.all.rate = &sum, average{}
 	return nil
 }
 
@@ -246,5 +293,5 @@ func (g *gauge) restart(c lvs.Counters) {
 	if !g.known {
 		g.known, g.seen = true, c
 	}
-	g.zero, g.rate = c, average{}
+	g.zero, g.rate = &c, average{}
 }

@@ -41,6 +41,8 @@ func (c *counter) Totals(context.Context) (lvs.Totals, error) {
 	return t, nil
 }
 
+func (c *counter) Reading(ctx context.Context) (lvs.Reading, error) { return c.Totals(ctx) }
+
 func (c *counter) Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
 	t, _ := c.Totals(ctx)
 	s, ok := t.Services[k]
@@ -174,12 +176,27 @@ func TestGaugesFollowTheirDestinations(t *testing.T) {
 	same(t, e, lvs.ServiceCounters{Destinations: list(2)})
 }
 
-// same asks that the service alone is told as among all.
+// same asks that the service alone, and in a reading, is told as among all.
 func same(t *testing.T, e *Estimator, among lvs.ServiceCounters) {
 	t.Helper()
 	one, err := e.Count(t.Context(), sip)
 	if err != nil || one.Counters != among.Counters || one.Rates != among.Rates || !slices.Equal(one.Destinations, among.Destinations) {
 		t.Errorf("alone %+v, %v; among all %+v", one, err, among)
+	}
+	r, err := e.Reading(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // asking for it changes nothing
+		read, ok := r.Of(sip)
+		if !ok || read.Counters != among.Counters || read.Rates != among.Rates || !slices.Equal(read.Destinations, among.Destinations) {
+			t.Errorf("read %+v, %t; among all %+v", read, ok, among)
+		}
+	}
+	for k, read := range r.Each() {
+		if k != sip || read.Counters != among.Counters || !slices.Equal(read.Destinations, among.Destinations) {
+			t.Errorf("read with the others %v %+v; among all %+v", k, read, among)
+		}
 	}
 }
 

@@ -21,26 +21,27 @@ const (
 )
 
 // A Check says how often, how long and with what question a real server is
-// asked. Its zero value is not valid; config fills every field.
+// asked. Its zero value is not valid; config fills every field. Most of it is
+// empty, and so not written where checks are remembered.
 type Check struct {
-	Kind     CheckKind
-	Port     uint16        // 0: the destination's own port, else the service's
-	Request  string        // http: path or whole URL; simpletcp: text sent
-	Receive  string        // regular expression the answer must match; empty: any
-	Host     string        // http: Host header and TLS server name; empty: the address
-	Method   string        // http: GET or HEAD
-	Command  string        // external: path of the program
-	Interval time.Duration // between two questions
-	Timeout  time.Duration // of one question of this kind (connect, ping, external; negotiate for the others)
-	Attempts int           // ping: questions per check
-	Fall     int           // failures in a row before the server counts as down
-	Rise     int           // good answers in a row before it counts as up again
+	Kind     CheckKind     `json:",omitzero"`
+	Port     uint16        `json:",omitzero"` // 0: the destination's own port, else the service's
+	Request  string        `json:",omitzero"` // http: path or whole URL; simpletcp: text sent
+	Receive  string        `json:",omitzero"` // regular expression the answer must match; empty: any
+	Host     string        `json:",omitzero"` // http: Host header and TLS server name; empty: the address
+	Method   string        `json:",omitzero"` // http: GET or HEAD
+	Command  string        `json:",omitzero"` // external: path of the program
+	Interval time.Duration `json:",omitzero"` // between two questions
+	Timeout  time.Duration `json:",omitzero"` // of one question of this kind (connect, ping, external; negotiate for the others)
+	Attempts int           `json:",omitzero"` // ping: questions per check
+	Fall     int           `json:",omitzero"` // failures in a row before the server counts as down
+	Rise     int           `json:",omitzero"` // good answers in a row before it counts as up again
 
 	// Every makes most questions cheap: after a good negotiated answer this
 	// many connect checks follow (ldirectord's checktype=N). 0: never.
-	Every int
+	Every int `json:",omitzero"`
 	// ConnectTimeout is the Timeout of those connect checks.
-	ConnectTimeout time.Duration
+	ConnectTimeout time.Duration `json:",omitzero"`
 }
 
 // Asks tells whether the check asks anything at all (all but on and off do).
@@ -81,13 +82,4 @@ type Verdict struct {
 	Reason      Reason // why it is down
 	Why         string // the same in the operator's words: "status 503, want 200"
 	At          time.Time
-}
-
-// Health is what is known of one destination right now.
-type Health struct {
-	Checked bool // false: no check is configured, or no answer yet
-	Up      bool
-	Reason  Reason
-	Why     string
-	Since   time.Time // of the last change of mind
 }

@@ -1,6 +1,10 @@
 package lvs
 
-import "net/netip"
+import (
+	"iter"
+	"net/netip"
+	"slices"
+)
 
 // Counters are the statistics of a service or a destination, as the kernel's
 // IPVS keeps them (packets and bytes of the IP packet, headers included).
@@ -101,6 +105,35 @@ type Totals struct {
 	Services    map[ServiceKey]ServiceCounters
 	Verdicts    []PacketVerdict
 	Connections ConnectionUse
+}
+
+// A Reading is what a data plane had counted for its services at one moment,
+// told a service at a time: that of 100,000 destinations at once is as large as
+// their table.
+type Reading interface {
+	// Each yields every service, in no order. The destinations of each are good
+	// until the next is asked for, here or with Of.
+	Each() iter.Seq2[ServiceKey, ServiceCounters]
+	// Of is one service, as good for as long; false: it did not stand.
+	Of(k ServiceKey) (ServiceCounters, bool)
+}
+
+// Each implements Reading.
+func (t Totals) Each() iter.Seq2[ServiceKey, ServiceCounters] {
+	return func(yield func(ServiceKey, ServiceCounters) bool) {
+		for k := range t.Services {
+			if s, _ := t.Of(k); !yield(k, s) {
+				return
+			}
+		}
+	}
+}
+
+// Of implements Reading. Its answer may be changed.
+func (t Totals) Of(k ServiceKey) (ServiceCounters, bool) {
+	s, ok := t.Services[k]
+	s.Destinations = slices.Clone(s.Destinations)
+	return s, ok
 }
 
 // ConnectionUse says how full the connection table is.

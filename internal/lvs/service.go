@@ -78,15 +78,21 @@ func (k ServiceKey) String() string {
 // ParseServiceKey reads what String writes, and "tcp 192.0.2.1:80" or
 // "tcp:192.0.2.1:80" as people type it.
 func ParseServiceKey(s string) (ServiceKey, error) {
-	bad := fmt.Errorf("not a virtual service: %q; write protocol, address and port: tcp 192.0.2.1:80 or udp [2001:db8::1]:53", s)
+	k, ok := parseServiceKey(s)
+	if !ok {
+		return ServiceKey{}, fmt.Errorf("not a virtual service: %q; write protocol, address and port: tcp 192.0.2.1:80 or udp [2001:db8::1]:53", s)
+	}
+	return k, nil
+}
+
+func parseServiceKey(s string) (k ServiceKey, ok bool) {
 	word, rest, ok := strings.Cut(strings.TrimSpace(s), " ")
 	if !ok {
 		if word, rest, ok = strings.Cut(s, ":"); !ok {
-			return ServiceKey{}, bad
+			return k, false
 		}
 	}
 	rest = strings.TrimSpace(rest)
-	var k ServiceKey
 	switch word {
 	case "-t", "tcp", "TCP":
 		k.Protocol = TCP
@@ -97,23 +103,17 @@ func ParseServiceKey(s string) (ServiceKey, error) {
 	case "-f", "fwm", "fwmark":
 		text, six := strings.CutSuffix(rest, " -6")
 		n, err := strconv.ParseUint(text, 10, 32)
-		if err != nil || n == 0 {
-			return ServiceKey{}, bad
-		}
 		k.Mark, k.Family = uint32(n), IPv4
 		if six {
 			k.Family = IPv6
 		}
-		return k, nil
+		return k, err == nil && n != 0
 	default:
-		return ServiceKey{}, bad
+		return k, false
 	}
-	ap, err := netip.ParseAddrPort(rest)
-	if err != nil {
-		return ServiceKey{}, bad
-	}
-	k.Addr = ap
-	return k, nil
+	at, err := netip.ParseAddrPort(rest)
+	k.Addr = at
+	return k, err == nil
 }
 
 // MarshalText lets a key be a JSON value and map key.
@@ -136,9 +136,9 @@ type Destination struct {
 	Addr    netip.AddrPort // port 0: keep the packet's destination port
 	Forward Forwarding
 	Weight  int    // 0: quiesced, keeps its connections, gets no new ones
-	Upper   uint32 // connections (active + inactive) at which it is overloaded; 0: no limit
-	Lower   uint32 // connections below which it is no longer; 0: three quarters of Upper
-	Encap   Encap  // of a tunnel; else zero
+	Upper   uint32 `json:",omitzero"` // connections (active + inactive) at which it is overloaded; 0: no limit
+	Lower   uint32 `json:",omitzero"` // connections below which it is no longer; 0: three quarters of Upper
+	Encap   Encap  `json:",omitzero"` // of a tunnel; else zero
 }
 
 // Quiesced tells whether d keeps its connections but gets no new ones.

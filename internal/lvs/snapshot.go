@@ -17,7 +17,7 @@ type Snapshot struct {
 	Wanted    Table[Service]
 	Installed Table[Service]
 	Drift     []Drift // what others have changed, if the table is not weir's alone
-	Health    Table[map[netip.AddrPort]Health]
+	Health    Table[Healths]
 	Fallback  Table[bool] // the sorry server stands in
 	Orders    Table[map[netip.AddrPort]Order]
 	Timeouts  Timeouts

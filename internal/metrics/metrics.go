@@ -153,9 +153,9 @@ func (e emitter) service(s *lvs.Snapshot, v lvs.Service, c lvs.ServiceCounters) 
 // state tells of every real server asked for, also those left out of the
 // table, whether it is up and whether an order holds it.
 func (e emitter) state(s *lvs.Snapshot, k lvs.ServiceKey, name string) {
-	for at, h := range s.Health.At(k) {
-		e.gauge(up, flag(h.Up), name, at.String())
-		e.gauge(ordered, flag(has(s.Orders.At(k), at)), name, at.String())
+	for _, h := range s.Health.At(k) {
+		e.gauge(up, flag(h.Up), name, h.Addr.String())
+		e.gauge(ordered, flag(has(s.Orders.At(k), h.Addr)), name, h.Addr.String())
 	}
 }
 

@@ -28,7 +28,7 @@ func options(err error) Options {
 		return &lvs.Snapshot{Configured: true, Applied: time.Unix(1000, 0), Fallback: lvs.TableOf(map[lvs.ServiceKey]bool{web: true}),
 			Installed: lvs.ServiceTable(lvs.Service{Key: web, Destinations: []lvs.Destination{{Addr: one, Weight: 3}}}),
 			Orders:    lvs.TableOf(map[lvs.ServiceKey]map[netip.AddrPort]lvs.Order{web: {one: {Weight: 3}}}),
-			Health:    lvs.TableOf(map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health{web: {one: {Up: true}, two: {Reason: lvs.ReasonRefused}}})}
+			Health:    lvs.TableOf(map[lvs.ServiceKey]lvs.Healths{web: lvs.Healths{}.With(one, lvs.Health{Up: true}).With(two, lvs.Health{Reason: lvs.ReasonRefused})})}
 	}, Totals: func(context.Context) (lvs.Totals, error) {
 		c := lvs.Counters{Connections: 5, InPackets: 6, InBytes: 7, OutPackets: 8, OutBytes: 9}
 		return lvs.Totals{Services: map[lvs.ServiceKey]lvs.ServiceCounters{web: {Counters: c, Destinations: []lvs.DestinationCount{{Addr: one, DestinationCounters: lvs.DestinationCounters{Counters: c, Active: 2}}}}},

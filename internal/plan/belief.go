@@ -31,24 +31,24 @@ func Believe(cfg config.Config, known Beliefs, installed []lvs.Service) Beliefs 
 }
 
 // BelieveOne is Believe for one service.
-func BelieveOne(c config.Service, known map[netip.AddrPort]lvs.Health, installed lvs.Service) map[netip.AddrPort]lvs.Health {
+func BelieveOne(c config.Service, known lvs.Healths, installed lvs.Service) lvs.Healths {
 	serving := make(map[netip.AddrPort]bool, len(installed.Destinations))
 	for _, d := range installed.Destinations {
 		serving[d.Addr] = d.Weight > 0
 	}
-	hs := make(map[netip.AddrPort]lvs.Health, len(c.Reals))
-	for _, r := range c.Reals {
-		was, seen := known[r.Addr]
-		hs[r.Addr] = believe(r, was, seen, serving[r.Addr])
+	hs := make([]lvs.DestinationHealth, len(c.Reals))
+	for i, r := range c.Reals {
+		was, seen := known.Get(r.Addr)
+		hs[i] = lvs.DestinationHealth{Addr: r.Addr, Health: believe(r, was, seen, serving[r.Addr])}
 	}
-	return hs
+	return lvs.HealthsOf(hs...)
 }
 
 func believe(r config.Real, was lvs.Health, seen, serving bool) lvs.Health {
 	switch {
-	case r.Check.Kind == lvs.CheckOn:
+	case r.Check.Value().Kind == lvs.CheckOn:
 		return lvs.Health{Up: true, Since: was.Since}
-	case r.Check.Kind == lvs.CheckOff:
+	case r.Check.Value().Kind == lvs.CheckOff:
 		return lvs.Health{Reason: lvs.ReasonOff, Why: WhyOff, Since: was.Since}
 	case seen && (was.Checked || was.Why == WhyByHand):
 		return was
@@ -70,9 +70,9 @@ func Targets(cfg config.Config, b Beliefs) []lvs.Target {
 // TargetsOf is Targets for one service.
 func TargetsOf(c config.Service, b Beliefs) (out []lvs.Target) {
 	for _, r := range c.Reals {
-		if r.Check.Asks() {
+		if check := r.Check.Value(); check.Asks() {
 			out = append(out, lvs.Target{Service: c.Key, Destination: r.Addr,
-				Check: r.Check, Up: b[c.Key][r.Addr].Up})
+				Check: check, Up: b[c.Key].At(r.Addr).Up})
 		}
 	}
 	return out
@@ -106,8 +106,8 @@ func AddressesOf(c config.Service) []netip.Addr {
 func Patience(c config.Service) time.Duration {
 	var p time.Duration
 	for _, r := range c.Reals {
-		if r.Check.Asks() {
-			p = max(p, r.Check.Interval+r.Check.Timeout)
+		if check := r.Check.Value(); check.Asks() {
+			p = max(p, check.Interval+check.Timeout)
 		}
 	}
 	return p

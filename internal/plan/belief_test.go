@@ -13,7 +13,7 @@ import (
 func TestBelieve(t *testing.T) {
 	kind := func(k lvs.CheckKind) config.Config {
 		r := checked(a, 1)
-		r.Check.Kind = k
+		r.Check = config.CheckOf(lvs.Check{Kind: k})
 		return config.Config{Services: []config.Service{webs(true, false, r)}}
 	}
 	serving := []lvs.Service{{Key: web, Destinations: []lvs.Destination{dest(a, 1)}}}
@@ -29,14 +29,14 @@ func TestBelieve(t *testing.T) {
 		{"never seen: down until a good answer", kind(lvs.CheckHTTP), nil, nil, lvs.Health{Reason: lvs.ReasonUnchecked, Why: WhyUnchecked}},
 		{"found quiesced: down", kind(lvs.CheckHTTP), nil, quiesced, lvs.Health{Reason: lvs.ReasonUnchecked, Why: WhyUnchecked}},
 		{"found serving: up", kind(lvs.CheckHTTP), nil, serving, lvs.Health{Up: true, Why: WhyAdopted}},
-		{"what was answered stays", kind(lvs.CheckHTTP), Beliefs{web: {a: sick}}, serving, sick},
+		{"what was answered stays", kind(lvs.CheckHTTP), Beliefs{web: {{Addr: a, Health: sick}}}, serving, sick},
 		{"off is down whatever stands", kind(lvs.CheckOff), nil, serving, lvs.Health{Reason: lvs.ReasonOff, Why: WhyOff}},
-		{"on is up", kind(lvs.CheckOn), Beliefs{web: {a: lvs.Health{Why: WhyOff}}}, nil, lvs.Health{Up: true}},
-		{"from on to asked: up until the answer", kind(lvs.CheckHTTP), Beliefs{web: {a: {Up: true}}}, nil, lvs.Health{Up: true, Why: WhyAdopted}},
-		{"from off to asked", kind(lvs.CheckHTTP), Beliefs{web: {a: {Why: WhyOff}}}, nil, lvs.Health{Reason: lvs.ReasonUnchecked, Why: WhyUnchecked}},
+		{"on is up", kind(lvs.CheckOn), Beliefs{web: {{Addr: a, Health: lvs.Health{Why: WhyOff}}}}, nil, lvs.Health{Up: true}},
+		{"from on to asked: up until the answer", kind(lvs.CheckHTTP), Beliefs{web: {{Addr: a, Health: lvs.Health{Up: true}}}}, nil, lvs.Health{Up: true, Why: WhyAdopted}},
+		{"from off to asked", kind(lvs.CheckHTTP), Beliefs{web: {{Addr: a, Health: lvs.Health{Why: WhyOff}}}}, nil, lvs.Health{Reason: lvs.ReasonUnchecked, Why: WhyUnchecked}},
 	}
 	for _, tt := range tests {
-		if got := Believe(tt.cfg, tt.known, tt.installed)[web][a]; got != tt.want {
+		if got := Believe(tt.cfg, tt.known, tt.installed)[web].At(a); got != tt.want {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
@@ -44,7 +44,7 @@ func TestBelieve(t *testing.T) {
 
 func TestTargetsAndAddresses(t *testing.T) {
 	on := checked(b, 1)
-	on.Check.Kind = lvs.CheckOn
+	on.Check = config.CheckOf(lvs.Check{Kind: lvs.CheckOn})
 	cfg := config.Config{Services: []config.Service{webs(true, true, checked(c, 1), on, checked(a, 1))}}
 	ts := Targets(cfg, health(a))
 	if len(ts) != 2 || ts[0].Destination != c || ts[0].Up || ts[1].Destination != a || !ts[1].Up {

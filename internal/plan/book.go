@@ -16,7 +16,9 @@ func BookOf(all []lvs.Service) Book { return byKey(all) }
 
 // Services are all in the book, in key order.
 func (b Book) Services() []lvs.Service {
-	return slices.SortedFunc(maps.Values(b), func(x, y lvs.Service) int { return x.Key.Compare(y.Key) })
+	all := slices.AppendSeq(make([]lvs.Service, 0, len(b)), maps.Values(b)) // what grows takes three times as much
+	slices.SortFunc(all, func(x, y lvs.Service) int { return x.Key.Compare(y.Key) })
+	return all
 }
 
 // Of are those of these keys that are in the book, in the order of the keys.

@@ -163,7 +163,7 @@ func withDestination(s config.Service, c lvs.Change, file config.Service) (confi
 // realOf is a destination added by hand. The configuration's check is asked if it
 // has one for it; else nobody asks, and it is up.
 func realOf(d lvs.Destination, file config.Service) config.Real {
-	r := config.Real{Destination: d, Check: lvs.Check{Kind: lvs.CheckOn}}
+	r := config.Real{Destination: d, Check: config.CheckOf(lvs.Check{Kind: lvs.CheckOn})}
 	if i := find(file.Reals, d.Addr); i >= 0 {
 		r.Check, r.Place = file.Reals[i].Check, file.Reals[i].Place
 	}

@@ -24,7 +24,7 @@ type Step struct {
 // that no packet of the one ever falls to the other. Destinations get the
 // places Order gives them; Diff(x, x) is empty.
 func Diff(have, want []lvs.Service) []Step {
-	var steps []Step
+	steps := make([]Step, 0, max(0, len(want)-len(have))) // what is new, at least
 	wanted := make(map[lvs.ServiceKey]bool, len(want))
 	standing := byKey(have)
 	for _, w := range want {

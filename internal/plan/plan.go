@@ -15,7 +15,7 @@ import (
 )
 
 // Beliefs are what is held true of each real server of each service.
-type Beliefs map[lvs.ServiceKey]map[netip.AddrPort]lvs.Health
+type Beliefs map[lvs.ServiceKey]lvs.Healths
 
 // Orders are the weights operators gave.
 type Orders map[lvs.ServiceKey]map[netip.AddrPort]lvs.Order
@@ -53,6 +53,7 @@ func Desired(in Inputs) []lvs.Service {
 func One(in Inputs, c config.Service) lvs.Service {
 	s := lvs.Service{Key: c.Key, Scheduler: c.Scheduler, SchedFlags: c.SchedFlags,
 		Persistence: c.Persistence, OnePacket: c.OnePacket}
+	s.Destinations = make([]lvs.Destination, 0, len(c.Reals)) // it stands for long, and what grows has room to spare
 	for _, r := range slices.Backward(c.Reals) {
 		if d, stands := destination(in, c, r); stands {
 			s.Destinations = append(s.Destinations, d)
@@ -67,7 +68,7 @@ func One(in Inputs, c config.Service) lvs.Service {
 // destination is r as it should stand, if it should.
 func destination(in Inputs, c config.Service, r config.Real) (lvs.Destination, bool) {
 	d := r.Destination
-	up := in.Health[c.Key][d.Addr].Up
+	up := in.Health[c.Key].At(d.Addr).Up
 	order, ordered := in.Orders[c.Key][d.Addr]
 	switch {
 	case ordered:
@@ -112,11 +113,11 @@ func FallbackOn(in Inputs, c config.Service) bool {
 	}
 	unanswered := false
 	for _, r := range c.Reals {
-		h := in.Health[c.Key][r.Addr]
+		h := in.Health[c.Key].At(r.Addr)
 		if h.Up || in.Orders[c.Key][r.Addr].Weight > 0 {
 			return false
 		}
-		unanswered = unanswered || r.Check.Asks() && !h.Checked
+		unanswered = unanswered || r.Check.Value().Asks() && !h.Checked
 	}
 	return !unanswered || !in.Waiting[c.Key]
 }

@@ -34,8 +34,8 @@ func dest(at netip.AddrPort, w int) lvs.Destination {
 
 // checked is a real server with an HTTP check.
 func checked(at netip.AddrPort, w int) config.Real {
-	return config.Real{Destination: dest(at, w), Check: lvs.Check{Kind: lvs.CheckHTTP,
-		Interval: 5 * time.Second, Timeout: 3 * time.Second}}
+	return config.Real{Destination: dest(at, w), Check: config.CheckOf(lvs.Check{Kind: lvs.CheckHTTP,
+		Interval: 5 * time.Second, Timeout: 3 * time.Second})}
 }
 
 func webs(quiescent, fallback bool, reals ...config.Real) config.Service {
@@ -47,9 +47,9 @@ func webs(quiescent, fallback bool, reals ...config.Real) config.Service {
 }
 
 func health(up ...netip.AddrPort) Beliefs {
-	hs := map[netip.AddrPort]lvs.Health{}
+	var hs lvs.Healths
 	for _, x := range []netip.AddrPort{a, b, c} {
-		hs[x] = lvs.Health{Checked: true, Up: slices.Contains(up, x)}
+		hs = hs.With(x, lvs.Health{Checked: true, Up: slices.Contains(up, x)})
 	}
 	return Beliefs{web: hs}
 }
@@ -90,7 +90,7 @@ func TestDesired(t *testing.T) {
 		{"an order of 0 beats the configuration",
 			ordered(in(webs(false, false, checked(a, 5)), health(a)), a, 0), []string{head, "-r 10.0.0.1:80 -m -w 0"}},
 		{"the fallback takes the place of a quiesced server of its address",
-			in(webs(true, true, checked(sad, 1)), Beliefs{web: {sad: {Checked: true}}}),
+			in(webs(true, true, checked(sad, 1)), Beliefs{web: {{Addr: sad, Health: lvs.Health{Checked: true}}}}),
 			[]string{head, "-r 127.0.0.1:80 -g -w 1"}},
 		{"waiting for first answers: no fallback yet",
 			waiting(in(webs(true, true, checked(a, 1)), Beliefs{})), []string{head, "-r 10.0.0.1:80 -m -w 0"}},

@@ -25,7 +25,9 @@ func WishOf(c config.Config) Wish {
 
 // Services are those asked for, in key order.
 func (w Wish) Services() []config.Service {
-	return slices.SortedFunc(maps.Values(w), func(a, b config.Service) int { return a.Key.Compare(b.Key) })
+	all := slices.AppendSeq(make([]config.Service, 0, len(w)), maps.Values(w)) // what grows takes three times as much
+	slices.SortFunc(all, func(a, b config.Service) int { return a.Key.Compare(b.Key) })
+	return all
 }
 
 // Reload applies what has changed between two versions of the configuration,

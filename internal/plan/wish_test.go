@@ -30,7 +30,7 @@ func wished(w Wish) string {
 		lines = append(lines, fmt.Sprintf("%s %s", s.Key, s.Scheduler))
 		for _, r := range s.Reals {
 			mark := ""
-			if r.Check.Asks() {
+			if r.Check.Value().Asks() {
 				mark = "?"
 			}
 			lines = append(lines, fmt.Sprintf("%s=%d%s", r.Addr.Addr(), r.Weight, mark))

@@ -22,9 +22,6 @@ import (
 	"strings"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
@@ -52,7 +49,7 @@ func New(socket string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socket)
 	}
-	return &Client{socket: socket, base: url.URL{Scheme: "http", Host: "weir"}, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+	return &Client{socket: socket, base: url.URL{Scheme: "http", Host: "weir"}, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true, ReadBufferSize: 1 << 16}}}
 }
 
 // Status asks how weir is.
@@ -99,27 +96,6 @@ func (c *Client) list(ctx context.Context, q url.Values) iter.Seq2[*Service, err
 			yield(nil, err)
 		}
 	}
-}
-
-// readList shows what is in a JSON list, each in the memory of the one before,
-// until it ends or show has enough.
-func readList(text io.Reader, show func(*Service) bool) (enough bool, err error) {
-	d := jsontext.NewDecoder(text)
-	if _, err := d.ReadToken(); err != nil { // [
-		return false, err
-	}
-	var s Service
-	for d.PeekKind() != ']' {
-		s = Service{Destinations: s.Destinations[:0]}
-		if err := jsonv2.UnmarshalDecode(d, &s); err != nil {
-			return false, err
-		}
-		if !show(&s) {
-			return true, nil
-		}
-	}
-	_, err = d.ReadToken() // ]
-	return false, err
 }
 
 // Change makes changes by hand, one after the other. Each takes effect or is

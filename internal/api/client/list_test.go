@@ -45,3 +45,50 @@ func TestEachInTheMemoryOfTheOneBefore(t *testing.T) {
 		}
 	}
 }
+
+// TestHoweverItIsWritten: weir writes a service into a line, and what is in
+// lines may be followed by what is not.
+func TestHoweverItIsWritten(t *testing.T) {
+	odd, long := filled(), filled()
+	odd.Destinations[0].Why = "connection “refused”"
+	for len(long.Destinations) < lineLength/100 {
+		long.Destinations = append(long.Destinations, long.Destinations[1])
+	}
+	all := []Service{filled(), odd, {Destinations: []Destination{}}, filled(), long, filled()}
+	var one []string
+	for _, s := range all {
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one = append(one, string(text))
+	}
+	read := func(text string) (n int, err error) {
+		_, err = readList(strings.NewReader(text), func(s *Service) bool {
+			if !reflect.DeepEqual(*s, all[n]) {
+				t.Errorf("%d: %+v, want %+v", n, *s, all[n])
+			}
+			n++
+			return true
+		})
+		return n, err
+	}
+	lines := "[" + strings.Join(one, "\n,") + "\n]"
+	for _, text := range []string{lines, lines + "\n", "[" + strings.Join(one, ",") + "]", "[\n" + strings.Join(one, ",\n") + "\n]",
+		"[" + one[0] + "\n , " + strings.Join(one[1:], "\n,") + "]", "[" + strings.Join(one, "\n,") + "\n ]"} {
+		if n, err := read(text); n != len(all) || err != nil {
+			t.Errorf("%.60q…: %d of %d, %v", text, n, len(all), err)
+		}
+	}
+	few := "[" + strings.Join(one[:3], "\n,") + "\n]"
+	for i := range few {
+		if _, err := read(few[:i]); err == nil {
+			t.Fatalf("%q is taken for whole", few[:i])
+		}
+	}
+	for _, broken := range []string{"[" + one[0] + "\n" + one[1] + "\n]", "[" + one[0] + "\n,]", "[" + one[0] + "\n,,"} {
+		if _, err := read(broken); err == nil {
+			t.Errorf("%q is taken for whole", broken)
+		}
+	}
+}

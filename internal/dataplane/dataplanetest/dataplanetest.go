@@ -289,13 +289,25 @@ func (p probe) count(k lvs.ServiceKey) lvs.ServiceCounters {
 	return c
 }
 
-// counts asks that one service alone is counted as among all, with these
-// destinations in list order.
+// counts asks that one service alone, and in a reading, is counted as among
+// all, with these destinations in list order.
 func (p probe) counts(k lvs.ServiceKey, ids ...int) {
 	p.t.Helper()
 	one, among := p.count(k), p.total(k)
 	if one.Counters != among.Counters || one.Rates != among.Rates || !slices.Equal(one.Destinations, among.Destinations) {
 		p.t.Errorf("%v counts %+v, among all %+v", k, one, among)
+	}
+	r, err := p.observer().Reading(p.t.Context())
+	if err != nil {
+		p.t.Fatalf("reading: %v", err)
+	}
+	if read, ok := r.Of(k); !ok || read.Counters != among.Counters || !slices.Equal(read.Destinations, among.Destinations) {
+		p.t.Errorf("%v is read as %+v, among all %+v", k, read, among)
+	}
+	for o, read := range r.Each() {
+		if o == k && (read.Counters != among.Counters || !slices.Equal(read.Destinations, among.Destinations)) {
+			p.t.Errorf("%v is read with the others as %+v, among all %+v", k, read, among)
+		}
 	}
 	want := service(k, ids...).Destinations
 	if !slices.EqualFunc(one.Destinations, want, func(c lvs.DestinationCount, d lvs.Destination) bool { return c.Addr == d.Addr }) {

@@ -159,9 +159,11 @@ func destination(k lvs.ServiceKey, d lvs.Destination, service, nexthop uint32, p
 func (e engineDest) key() destKey {
 	return destKey{
 		service: lvsKey(engineServiceKey{Addr: e.Vaddr, Port: e.Vport, Protocol: e.Protocol}),
-		addr:    netip.AddrPortFrom(netAddr(e.Addr), host16(e.Port)),
+		addr:    e.at(),
 	}
 }
+
+func (e engineDest) at() netip.AddrPort { return netip.AddrPortFrom(netAddr(e.Addr), host16(e.Port)) }
 
 // serviceEntry makes a service's entry.
 func serviceEntry(s lvs.Service, set uint32) engineService {

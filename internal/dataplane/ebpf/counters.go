@@ -4,32 +4,45 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
-// Totals implements dataplane.Observer. It reads without the lock, so that a
-// large table does not keep changes waiting.
+// Totals implements dataplane.Observer.
 func (p *Plane) Totals(context.Context) (lvs.Totals, error) {
+	r, err := p.read()
+	if err != nil {
+		return lvs.Totals{}, err
+	}
+	t := r.totals()
+	t.Verdicts, err = p.verdicts()
+	return t, err
+}
+
+// Reading implements dataplane.Observer.
+func (p *Plane) Reading(context.Context) (lvs.Reading, error) { return p.read() }
+
+// read reads without the lock, so that a large table does not keep changes
+// waiting.
+func (p *Plane) read() (*reading, error) {
 	for {
 		p.mu.Lock()
-		c := p.reading()
+		r := p.reading()
 		p.mu.Unlock()
-		if err := c.read(p.engine); err != nil {
-			return lvs.Totals{}, err
+		if err := r.read(p.engine); err != nil {
+			return nil, err
 		}
 		p.mu.Lock()
-		still := c.zeroings == p.zeroings
+		still := r.zeroings == p.zeroings
 		p.mu.Unlock()
-		if !still {
-			continue // a number was given back meanwhile; that is seldom
+		if still {
+			return r, nil
 		}
-		t := c.totals()
-		var err error
-		t.Verdicts, err = p.verdicts()
-		return t, err
+		// A number was given back meanwhile; that is seldom.
 	}
 }
 
@@ -81,7 +94,7 @@ func (e *entry) count(s *lvs.ServiceCounters, counted func(id uint32) (lvs.Count
 // A reading is what was to be counted at one moment, and the counts.
 type reading struct {
 	services lvs.Table[*entry]
-	gone     []grave
+	gone     map[lvs.ServiceKey][]uint32 // numbers of destinations that were removed
 	base     lvs.Table[lvs.Counters]
 	use      lvs.ConnectionUse
 	zeroings uint64
@@ -89,18 +102,14 @@ type reading struct {
 
 	stats []lvs.Counters // by number
 	lives []engineLive
+	room  []lvs.DestinationCount // of the service that was told last
 }
 
-// A grave is the number of a destination that was removed.
-type grave struct {
-	service lvs.ServiceKey
-	id      uint32
-}
-
-func (p *Plane) reading() reading {
-	r := reading{services: p.table.services, base: p.base, use: p.use, zeroings: p.zeroings, numbers: p.table.destIDs.next}
+func (p *Plane) reading() *reading {
+	r := &reading{services: p.table.services, gone: make(map[lvs.ServiceKey][]uint32, len(p.table.gone)),
+		base: p.base, use: p.use, zeroings: p.zeroings, numbers: p.table.destIDs.next}
 	for k, d := range p.table.gone.all() {
-		r.gone = append(r.gone, grave{k.service, d.id})
+		r.gone[k.service] = append(r.gone[k.service], d.id)
 	}
 	return r
 }
@@ -129,18 +138,45 @@ func (r *reading) totals() lvs.Totals {
 	room := make([]lvs.DestinationCount, places) // at once: thousands of small ones cost more
 	for k, e := range r.services.All() {
 		n := len(e.dests)
-		s := lvs.ServiceCounters{Counters: r.base.At(k), Destinations: room[:n:n]}
+		t.Services[k] = r.tell(k, e, room[:n:n])
 		room = room[n:]
-		e.count(&s, func(id uint32) (lvs.Counters, engineLive) { return r.stats[id], r.lives[id] })
-		t.Services[k] = s
-	}
-	for _, g := range r.gone {
-		if s, ok := t.Services[g.service]; ok {
-			s.Counters = s.Counters.Add(r.stats[g.id])
-			t.Services[g.service] = s
-		}
 	}
 	return t
+}
+
+// tell is what a service has counted, in the room given for its destinations.
+func (r *reading) tell(k lvs.ServiceKey, e *entry, room []lvs.DestinationCount) lvs.ServiceCounters {
+	s := lvs.ServiceCounters{Counters: r.base.At(k), Destinations: room}
+	e.count(&s, func(id uint32) (lvs.Counters, engineLive) { return r.stats[id], r.lives[id] })
+	for _, id := range r.gone[k] {
+		s.Counters = s.Counters.Add(r.stats[id])
+	}
+	return s
+}
+
+// Each implements lvs.Reading.
+func (r *reading) Each() iter.Seq2[lvs.ServiceKey, lvs.ServiceCounters] {
+	return func(yield func(lvs.ServiceKey, lvs.ServiceCounters) bool) {
+		for k, e := range r.services.All() {
+			if !yield(k, r.tell(k, e, r.roomFor(e))) {
+				return
+			}
+		}
+	}
+}
+
+// Of implements lvs.Reading.
+func (r *reading) Of(k lvs.ServiceKey) (lvs.ServiceCounters, bool) {
+	e, ok := r.services.Get(k)
+	if !ok {
+		return lvs.ServiceCounters{}, false
+	}
+	return r.tell(k, e, r.roomFor(e)), true
+}
+
+func (r *reading) roomFor(e *entry) []lvs.DestinationCount {
+	r.room = slices.Grow(r.room[:0], len(e.dests))
+	return r.room[:len(e.dests)]
 }
 
 func (p *Plane) stats(id uint32) (lvs.Counters, error) {

@@ -97,12 +97,14 @@ func (p *Plane) untouch(t touched) error {
 	if t.counted {
 		p.sieve.destination(t.key, rules, d.wide(), -1)
 	}
+	if t.fresh {
+		p.table.dests.remove(t.key) // while its entry still says where it is
+	}
 	thresholds := d.written.Upper != t.written.Upper || d.written.Lower != t.written.Lower
 	d.written, d.gone = t.written, t.gone
 	err := p.write("dests", d.id, &t.written)
 	if t.fresh {
 		err = errors.Join(err, p.assign(d, 0), p.write("overloads", d.id, engineOverload{}))
-		delete(p.table.dests, t.key)
 		p.table.destIDs.give(d.id)
 		return err
 	}

@@ -161,7 +161,7 @@ func TestWhatAKilledWeirBegan(t *testing.T) {
 	next := newRigOver(t, false).plane
 	labtest.Must(t, next.restore())
 	gone := len(maps.Collect(next.table.gone.all()))
-	if gone != 3 || len(next.table.dests) != 3 {
+	if gone != 3 || next.table.dests.len() != 3 {
 		t.Errorf("%d of 3 destinations are gone", gone)
 	}
 	tight(t, next, "restored")
@@ -259,14 +259,14 @@ func tight(t *testing.T, p *Plane, when string) {
 	}{
 		{"services", int(tb.serviceIDs.next - tb.serviceIDs.first), len(tb.serviceIDs.free) + len(tb.serviceIDs.resting) + tb.services.Len()},
 		{"lent sets", int(tb.lent.next - tb.lent.first), len(tb.lent.free) + len(tb.lent.resting) + lent},
-		{"destinations", int(tb.destIDs.next - tb.destIDs.first), len(tb.destIDs.free) + len(tb.dests)},
+		{"destinations", int(tb.destIDs.next - tb.destIDs.first), len(tb.destIDs.free) + tb.dests.len()},
 		{"slots", int(p.engine.maps["slots"].MaxEntries()) - 1, int(slots)},
 	} {
 		if n.given != n.held {
 			t.Fatalf("%s: %d %s were given out, %d are known", when, n.given, n.of, n.held)
 		}
 	}
-	for k, d := range tb.dests {
+	for k, d := range tb.dests.all() {
 		if listed[d] != d.gone.IsZero() || (tb.gone[k.service][k.addr] == d) != !d.gone.IsZero() {
 			t.Fatalf("%s: %v is listed: %v, gone since %v", when, k, listed[d], d.gone)
 		}

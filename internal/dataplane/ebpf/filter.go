@@ -170,7 +170,7 @@ func (p *Plane) recount() {
 	for k, e := range p.table.services.All() {
 		p.sieve.service(k, p.tuning.Rules, isWide(e.svc), 1)
 	}
-	for k, d := range p.table.dests {
+	for k, d := range p.table.dests.all() {
 		p.sieve.destination(k, p.tuning.Rules, d.wide(), 1)
 	}
 }

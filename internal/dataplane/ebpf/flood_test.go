@@ -172,19 +172,19 @@ func TestATemplateKeepsItsNumber(t *testing.T) {
 	})
 	r.put(without(svc, svc.Destinations[0].Addr))
 	long := func() {
-		for _, d := range r.plane.table.dests {
+		for _, d := range r.plane.table.dests.all() {
 			d.gone = time.Now().Add(-time.Hour)
 		}
 		r.sweepAll()
 		labtest.Must(t, r.plane.forget())
 	}
 	long()
-	if len(r.plane.table.dests) != 1 {
+	if r.plane.table.dests.len() != 1 {
 		t.Error("the number was freed under a template")
 	}
 	r.outlive()
 	long()
-	if len(r.plane.table.dests) != 0 {
+	if r.plane.table.dests.len() != 0 {
 		t.Error("the number was never freed")
 	}
 }

@@ -116,7 +116,7 @@ func TestFTPPassive(t *testing.T) {
 
 // local makes the real server the director itself.
 func (s *ftpSession) local() {
-	for _, d := range s.plane.table.dests {
+	for _, d := range s.plane.table.dests.all() {
 		d.written.Flags |= destLocal
 		labtest.Must(s.T, s.plane.write("dests", d.id, d.written))
 	}

@@ -79,7 +79,7 @@ func (r *rig) agree() {
 			counted[c.Destination.Addr()]++
 		}
 	}
-	for key, d := range r.plane.table.dests {
+	for key, d := range r.plane.table.dests.all() {
 		l, err := r.plane.live(d.id)
 		if err != nil {
 			r.Fatal(err)

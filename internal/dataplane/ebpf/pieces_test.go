@@ -163,7 +163,7 @@ func wholeFilter(p *Plane) (want engineFilter, serves map[lvs.Family]bool) {
 		serves[k.AF()] = true
 		virtual(k, isWide(e.svc))
 	}
-	for k, d := range p.table.dests {
+	for k, d := range p.table.dests.all() {
 		if serves[k.service.AF()] {
 			inWide := d.written.Flags&destWide != 0
 			mark(k.addr.Addr(), inWide)

@@ -76,7 +76,7 @@ func Open(o Options, log *slog.Logger) (*Plane, error) {
 			e.close()
 			return nil, fmt.Errorf("adopt the running packet engine: %w", err)
 		}
-		log.Info("packet engine adopted", "services", p.table.services.Len(), "destinations", len(p.table.dests))
+		log.Info("packet engine adopted", "services", p.table.services.Len(), "destinations", p.table.dests.len())
 	}
 	return p, nil
 }
@@ -87,7 +87,7 @@ func over(e *engine, o Options, log *slog.Logger) *Plane {
 		opts: o, log: log, engine: e, paths: make(map[netip.Addr]lvs.Path), links: make(map[int]lvs.Link),
 		modes: make(map[string]string), sieve: newSieve(), tuning: lvs.DefaultTuning(),
 		table: table{
-			dests: make(map[destKey]*dest), gone: make(graves),
+			dests: make(dests), gone: make(graves),
 			orphans:    make(map[lvs.ServiceKey][]*dest),
 			serviceIDs: restroom{numbers: newNumbers(e.maps["services"].MaxEntries())},
 			lent:       restroom{numbers: numbersFrom(e.maps["services"].MaxEntries(), e.maps["sets"].MaxEntries()/2)},

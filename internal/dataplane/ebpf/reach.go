@@ -63,7 +63,7 @@ func (p *Plane) Reach(_ context.Context, n lvs.Network) error {
 	for a := range p.hops.byAddr {
 		errs = append(errs, p.writeHop(a))
 	}
-	for key, d := range p.table.dests {
+	for key, d := range p.table.dests.all() {
 		errs = append(errs, p.place(key, d))
 	}
 	return errors.Join(errs...)

@@ -59,7 +59,7 @@ func (p *Plane) restoreRest(dests map[uint32]engineDest) error {
 			entry.gone = time.Now() // at the latest
 			p.table.gone.dig(d.key(), entry)
 		}
-		p.table.dests[d.key()] = entry
+		p.table.dests.put(d.key(), entry)
 		if _, serves := p.table.services.Get(d.key().service); !serves {
 			p.table.orphans[d.key().service] = append(p.table.orphans[d.key().service], entry)
 		}
@@ -97,7 +97,7 @@ func (p *Plane) restoreGroups() error {
 		}
 		return true
 	})
-	for _, d := range p.table.dests {
+	for _, d := range p.table.dests.all() {
 		d.group = groups[d.id]
 	}
 	return err
@@ -107,7 +107,7 @@ func (p *Plane) restoreGroups() error {
 func (p *Plane) enlist() {
 	for k, e := range p.table.services.All() {
 		for _, d := range e.svc.Destinations {
-			e.dests = append(e.dests, p.table.dests[destKey{k, d.Addr}])
+			e.dests = append(e.dests, p.table.dests.get(destKey{k, d.Addr}))
 		}
 	}
 }
@@ -115,14 +115,14 @@ func (p *Plane) enlist() {
 // disown counts among the removed what stands in no service: a weir that was
 // killed while it put a service in may have left it.
 func (p *Plane) disown() error {
-	listed := make(map[*dest]bool, len(p.table.dests))
+	listed := make(map[*dest]bool, p.table.dests.len())
 	for e := range p.table.services.Values() {
 		for _, d := range e.dests {
 			listed[d] = true
 		}
 	}
 	var errs []error
-	for k, d := range p.table.dests {
+	for k, d := range p.table.dests.all() {
 		if !listed[d] && d.gone.IsZero() {
 			errs = append(errs, p.dismiss(k, d))
 		}

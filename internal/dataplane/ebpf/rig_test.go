@@ -190,7 +190,7 @@ func (r *rig) conns() []lvs.Connection {
 // loads are the destinations' connection counts, in list order.
 func (r *rig) load(k lvs.ServiceKey, d lvs.Destination) (active, inactive uint32) {
 	r.Helper()
-	l, err := r.plane.live(r.plane.table.dests[destKey{k, d.Addr}].id)
+	l, err := r.plane.live(r.plane.table.dests.get(destKey{k, d.Addr}).id)
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -118,7 +118,7 @@ func (r *rig) loads(s lvs.Service) []sched.Load {
 
 func (r *rig) overloaded(k lvs.ServiceKey, d lvs.Destination) bool {
 	var o engineOverload
-	if err := r.plane.engine.maps["overloads"].Lookup(r.plane.table.dests[destKey{k, d.Addr}].id, &o); err != nil {
+	if err := r.plane.engine.maps["overloads"].Lookup(r.plane.table.dests.get(destKey{k, d.Addr}).id, &o); err != nil {
 		r.Fatal(err)
 	}
 	return o.On != 0

@@ -260,7 +260,7 @@ func compareTables(t *testing.T, a, b *rig) {
 			c.Expires = 0
 			lines = append(lines, fmt.Sprintf("%+v", c))
 		}
-		for k, d := range r.plane.table.dests {
+		for k, d := range r.plane.table.dests.all() {
 			s, err := r.plane.stats(d.id)
 			labtest.Must(t, err)
 			l, err := r.plane.live(d.id)

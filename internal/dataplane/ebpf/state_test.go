@@ -195,19 +195,19 @@ func TestDrainedDestinationsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := func() {
-		for _, d := range r.plane.table.dests {
+		for _, d := range r.plane.table.dests.all() {
 			d.gone = d.gone.Add(-61e9)
 		}
 	}
 	long()
-	if err := r.plane.forget(); err != nil || len(r.plane.table.dests) != 1 {
+	if err := r.plane.forget(); err != nil || r.plane.table.dests.len() != 1 {
 		t.Fatalf("a destination with a connection was forgotten (%v)", err)
 	}
 	r.forgetAll()
-	if err := r.plane.write("lives", r.plane.table.dests[destKey{svc.Key, svc.Destinations[0].Addr}].id, engineLive{}); err != nil {
+	if err := r.plane.write("lives", r.plane.table.dests.get(destKey{svc.Key, svc.Destinations[0].Addr}).id, engineLive{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.plane.forget(); err != nil || len(r.plane.table.dests) != 0 {
+	if err := r.plane.forget(); err != nil || r.plane.table.dests.len() != 0 {
 		t.Errorf("a drained destination was kept (%v)", err)
 	}
 }

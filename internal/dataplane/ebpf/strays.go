@@ -52,7 +52,7 @@ func (p *Plane) wantedReals() map[engineServiceKey]uint32 {
 	if !p.strays() {
 		return addresses
 	}
-	for key, d := range p.table.dests {
+	for key, d := range p.table.dests.all() {
 		if lvs.Forwarding(d.written.Forward) != lvs.Masquerade || !d.gone.IsZero() {
 			continue
 		}

@@ -38,7 +38,7 @@ func (p *Plane) inUse() []sweepTable {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	families, wide := make(map[lvs.Family]bool), false
-	for k, d := range p.table.dests {
+	for k, d := range p.table.dests.all() {
 		families[k.service.AF()] = true
 		wide = wide || d.written.Flags&destWide != 0
 	}

@@ -46,7 +46,7 @@ type dest struct {
 // changed, so that who counts may go through them without it.
 type table struct {
 	services lvs.Table[*entry]
-	dests    map[destKey]*dest
+	dests    dests
 	gone     graves // of these, those that were removed
 	// orphans are the destinations of services that were dropped.
 	orphans map[lvs.ServiceKey][]*dest
@@ -154,6 +154,7 @@ func (p *Plane) startCounting(k lvs.ServiceKey) error {
 func (p *Plane) writeDestinations(draft *draft) ([]engineSlot, error) {
 	s := draft.now.svc
 	slots, dests := make([]engineSlot, 0, len(s.Destinations)), make([]*dest, 0, len(s.Destinations))
+	draft.touched = make([]touched, 0, len(s.Destinations))
 	for _, d := range s.Destinations {
 		have, err := p.writeDestination(draft, d)
 		if err != nil {
@@ -173,7 +174,7 @@ func (p *Plane) writeDestinations(draft *draft) ([]engineSlot, error) {
 func (p *Plane) writeDestination(draft *draft, d lvs.Destination) (*dest, error) {
 	k := draft.now.svc.Key
 	key := destKey{k, d.Addr}
-	have := p.table.dests[key]
+	have := p.table.dests.get(key)
 	fresh := have == nil
 	if fresh {
 		id, err := p.table.destIDs.take()
@@ -216,7 +217,7 @@ func (p *Plane) writeDestination(draft *draft, d lvs.Destination) (*dest, error)
 	if fresh {
 		p.sieve.destination(key, p.tuning.Rules, have.wide(), 1)
 	}
-	p.table.dests[key] = have
+	p.table.dests.put(key, have)
 	p.table.gone.open(key)
 	draft.touched[len(draft.touched)-1].counted = true
 	return have, nil
@@ -432,7 +433,7 @@ func (p *Plane) bury(key destKey, d *dest) error {
 		return err
 	}
 	p.sieve.destination(key, p.tuning.Rules, d.wide(), -1)
-	delete(p.table.dests, key)
+	p.table.dests.remove(key)
 	p.table.gone.open(key)
 	p.table.orphans[key.service] = slices.DeleteFunc(p.table.orphans[key.service], func(o *dest) bool { return o == d })
 	if len(p.table.orphans[key.service]) == 0 {

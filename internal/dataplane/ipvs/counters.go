@@ -57,6 +57,9 @@ func (p *Plane) Use(ctx context.Context) (lvs.ConnectionUse, error) {
 	return used(all), err
 }
 
+// Reading is Totals, a service at a time.
+func (p *Plane) Reading(ctx context.Context) (lvs.Reading, error) { return p.Totals(ctx) }
+
 // Count implements dataplane.Observer.
 func (p *Plane) Count(ctx context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
 	s, ok, err := p.kernel.service(ctx, k)

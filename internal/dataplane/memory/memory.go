@@ -158,6 +158,9 @@ func (p *Plane) Totals(ctx context.Context) (lvs.Totals, error) {
 	return t, err
 }
 
+// Reading is Totals, a service at a time.
+func (p *Plane) Reading(ctx context.Context) (lvs.Reading, error) { return p.Totals(ctx) }
+
 // Count counts nothing but names every destination.
 func (p *Plane) Count(_ context.Context, k lvs.ServiceKey) (lvs.ServiceCounters, error) {
 	p.mu.Lock()

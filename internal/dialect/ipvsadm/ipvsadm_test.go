@@ -256,7 +256,7 @@ ipvsadm -C
 		t.Fatalf("%+v %v", c.Services, problems)
 	}
 	r := c.Services[0].Reals[1]
-	if r.Encap.Port != 6080 || r.Check.Kind != lvs.CheckOn || r.Place.Line != 5 || c.Engine.Timeouts.TCP != 1000*time.Second || c.Engine.Timeouts.UDP != 5*time.Minute {
+	if r.Encap.Port != 6080 || r.Check.Value().Kind != lvs.CheckOn || r.Place.Line != 5 || c.Engine.Timeouts.TCP != 1000*time.Second || c.Engine.Timeouts.UDP != 5*time.Minute {
 		t.Errorf("%+v %+v", r, c.Engine.Timeouts)
 	}
 	if text := string(config.Write(c)); !strings.Contains(text, "kind: on") && !strings.Contains(text, "check: on") {

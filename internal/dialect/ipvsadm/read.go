@@ -64,7 +64,7 @@ func (r *reader) line(l dialect.Line) {
 		}
 		check := config.DefaultCheck()
 		check.Kind = lvs.CheckOn
-		r.c.Services[i].Reals = append(r.c.Services[i].Reals, config.Real{Destination: c.Destination, Check: check, Place: l.Place})
+		r.c.Services[i].Reals = append(r.c.Services[i].Reals, config.Real{Destination: c.Destination, Check: config.CheckOf(check), Place: l.Place})
 	case Set:
 		r.c.Engine.Timeouts = c.Timeouts.Over(r.c.Engine.Timeouts)
 	case Flush:

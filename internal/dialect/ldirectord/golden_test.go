@@ -116,7 +116,7 @@ func meaning(c config.Config) string {
 		for _, r := range s.Reals {
 			way, _ := r.Forward.MarshalText()
 			fmt.Fprintf(&b, "\n  %s %s %d", r.Addr, way, r.Weight)
-			if k := r.Check; k.Kind == lvs.CheckHTTP || k.Kind == lvs.CheckHTTPS {
+			if k := r.Check.Value(); k.Kind == lvs.CheckHTTP || k.Kind == lvs.CheckHTTPS {
 				fmt.Fprintf(&b, " %s every %d timeout %d receive %s", k.Request, k.Every, k.Timeout/time.Second, k.Receive)
 				if k.Every > 0 {
 					fmt.Fprintf(&b, " connect %d", k.ConnectTimeout/time.Second)

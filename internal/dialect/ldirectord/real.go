@@ -183,7 +183,7 @@ func (r *reader) servers(v *virtual, x *real, check lvs.Check, s *config.Service
 		}
 	}
 	for _, a := range hosts {
-		one := config.Real{Place: x.st.at, Check: config.SettleCheck(check), Destination: lvs.Destination{
+		one := config.Real{Place: x.st.at, Check: config.CheckOf(config.SettleCheck(check)), Destination: lvs.Destination{
 			Addr: netip.AddrPortFrom(a, port), Forward: x.forward, Weight: x.weight, Upper: x.upper, Lower: x.lower}}
 		if r.repeated(one, s) {
 			continue
