@@ -136,10 +136,7 @@ func runDaemon(ctx context.Context, m machinery) error {
 	keeper := guard.New(records)
 	r := newReloader(m, d, log, cfg, text, file)
 	counts := counterOf(dp)
-	shown, err := metrics.Handler(metrics.Options{Snapshot: d.Snapshot, Totals: dp.Totals, Version: m.env.Version})
-	if err != nil {
-		return errors.Join(err, l.Close(), dp.Close())
-	}
+	shown := metrics.Handler(metrics.Options{Snapshot: d.Snapshot, Totals: dp.Totals, Version: m.env.Version})
 	var door *api.Door // its handler is made first
 	handler := api.Handler(api.Options{Metrics: shown, Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Sync: syncer(dp), Version: m.env.Version, PID: os.Getpid(),
 		Started: time.Now(), Reload: r.ask, Apply: r.apply, Rollback: r.rollback, History: r.history.versions,

@@ -7,12 +7,8 @@ package metrics
 
 import (
 	"context"
-	"net/http"
-	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/weir-lb/weir/internal/lvs"
 )
@@ -24,67 +20,83 @@ type Options struct {
 	Version  string
 }
 
-// Handler answers with all metrics, those of the process with them.
-func Handler(o Options) (http.Handler, error) {
-	r, err := registry(o)
-	if err != nil {
-		return nil, err
-	}
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{}), nil
+// A picture is what one answer shows.
+type picture struct {
+	version string
+	s       *lvs.Snapshot
+	totals  lvs.Totals
+	err     error // why there are no totals
 }
 
-func registry(o Options) (*prometheus.Registry, error) {
-	r := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{collector{o}, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
-		if err := r.Register(c); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
+func (o Options) picture(ctx context.Context) picture {
+	p := picture{version: o.Version, s: o.Snapshot()}
+	p.totals, p.err = o.Totals(ctx)
+	return p
 }
 
-// A collector is all of weir's metrics.
-type collector struct{ o Options }
+// An emitter hands out metrics of one name.
+type emitter struct {
+	ch chan<- prometheus.Metric
+	d  *prometheus.Desc
+}
+
+func (e emitter) gauge(v float64, labels ...string) {
+	e.ch <- prometheus.MustNewConstMetric(e.d, prometheus.GaugeValue, v, labels...)
+}
+
+func (e emitter) counter(v uint64, labels ...string) {
+	e.ch <- prometheus.MustNewConstMetric(e.d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func flag(so bool) float64 {
+	if so {
+		return 1
+	}
+	return 0
+}
+
+// Few collects what there is not one of for each service.
+type few struct{ picture }
 
 // Describe names every metric.
-func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range all {
+func (few) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range fewNames {
 		ch <- d
 	}
 }
 
-// Collect takes one picture.
-func (c collector) Collect(ch chan<- prometheus.Metric) {
-	s := c.o.Snapshot()
-	e := emitter{ch}
-	e.gauge(buildInfo, 1, c.o.Version)
-	e.gauge(configured, flag(s.Configured))
-	e.gauge(problem, flag(s.Problem != ""))
+// Collect implements prometheus.Collector.
+func (f few) Collect(ch chan<- prometheus.Metric) {
+	of := func(d *prometheus.Desc) emitter { return emitter{ch, d} }
+	s := f.s
+	of(buildInfo).gauge(1, f.version)
+	of(configured).gauge(flag(s.Configured))
+	of(problem).gauge(flag(s.Problem != ""))
 	if !s.Applied.IsZero() {
-		e.gauge(applied, float64(s.Applied.UnixMilli())/1000)
+		of(applied).gauge(float64(s.Applied.UnixMilli()) / 1000)
 	}
-	e.gauge(services, float64(s.Installed.Len()))
-	e.gauge(byHand, float64(s.ByHand.Len()))
+	of(services).gauge(float64(s.Installed.Len()))
+	of(byHand).gauge(float64(s.ByHand.Len()))
 	for kind, n := range drifted(s) {
-		e.gauge(drift, float64(n), string(kind))
+		of(drift).gauge(float64(n), string(kind))
 	}
-	e.health(s)
-	totals, err := c.o.Totals(context.Background())
-	e.gauge(readable, flag(err == nil))
-	if err != nil {
+	alive, dead := healthy(s)
+	of(serversUp).gauge(float64(alive))
+	for reason, n := range dead {
+		of(serversDown).gauge(float64(n), string(reason))
+	}
+	of(readable).gauge(flag(f.err == nil))
+	if f.err != nil {
 		return
 	}
-	for v := range s.Installed.Values() {
-		e.service(s, v, totals.Services[v.Key])
+	for _, v := range f.totals.Verdicts {
+		of(verdicts).counter(v.Packets, v.Name, v.Fate)
 	}
-	for _, v := range totals.Verdicts {
-		e.counter(verdicts, v.Packets, v.Name, v.Fate)
-	}
-	e.gauge(tableUsed, float64(totals.Connections.Used))
-	if totals.Connections.Size > 0 { // else the table has no end
-		e.gauge(tableSize, float64(totals.Connections.Size))
-		e.gauge(tableHalf, float64(totals.Connections.Half))
+	use := f.totals.Connections
+	of(tableUsed).gauge(float64(use.Used))
+	if use.Size > 0 { // else the table has no end
+		of(tableSize).gauge(float64(use.Size))
+		of(tableHalf).gauge(float64(use.Half))
 	}
 }
 
@@ -97,78 +109,17 @@ func drifted(s *lvs.Snapshot) map[lvs.DriftKind]int {
 	return n
 }
 
-func flag(so bool) float64 {
-	if so {
-		return 1
-	}
-	return 0
-}
-
-// An emitter hands metrics out.
-type emitter struct{ ch chan<- prometheus.Metric }
-
-func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
-	e.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-}
-
-func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
-	e.ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-}
-
-// health tells how many real servers are down, and why.
-func (e emitter) health(s *lvs.Snapshot) {
-	down := map[lvs.Reason]int{}
-	up := 0
+// healthy counts the real servers that are up, and those that are not by reason.
+func healthy(s *lvs.Snapshot) (alive int, dead map[lvs.Reason]int) {
+	dead = make(map[lvs.Reason]int)
 	for hs := range s.Health.Values() {
 		for _, h := range hs {
 			if h.Up {
-				up++
+				alive++
 			} else {
-				down[h.Reason]++
+				dead[h.Reason]++
 			}
 		}
 	}
-	e.gauge(serversUp, float64(up))
-	for reason, n := range down {
-		e.gauge(serversDown, float64(n), string(reason))
-	}
-}
-
-func (e emitter) service(s *lvs.Snapshot, v lvs.Service, c lvs.ServiceCounters) {
-	name := v.Key.String()
-	e.counts(serviceCounts, c.Counters, name)
-	e.gauge(fallback, flag(s.Fallback.At(v.Key)), name)
-	for i, d := range v.Destinations {
-		n := c.Of(i, d.Addr)
-		at := d.Addr.String()
-		e.counts(destinationCounts, n.Counters, name, at)
-		e.gauge(weight, float64(d.Weight), name, at)
-		e.gauge(active, float64(n.Active), name, at)
-		e.gauge(inactive, float64(n.Inactive), name, at)
-		e.gauge(templates, float64(n.Templates), name, at)
-	}
-	e.state(s, v.Key, name)
-}
-
-// state tells of every real server asked for, also those left out of the
-// table, whether it is up and whether an order holds it.
-func (e emitter) state(s *lvs.Snapshot, k lvs.ServiceKey, name string) {
-	for _, h := range s.Health.At(k) {
-		e.gauge(up, flag(h.Up), name, h.Addr.String())
-		e.gauge(ordered, flag(has(s.Orders.At(k), h.Addr)), name, h.Addr.String())
-	}
-}
-
-func has(orders map[netip.AddrPort]lvs.Order, at netip.AddrPort) bool {
-	_, ok := orders[at]
-	return ok
-}
-
-func (e emitter) counts(d countDescs, c lvs.Counters, labels ...string) {
-	in, out := append(labels[:len(labels):len(labels)], "in"), append(labels[:len(labels):len(labels)], "out")
-	e.counter(d.connections, c.Connections, labels...)
-	e.counter(d.packets, c.InPackets, in...)
-	e.counter(d.packets, c.OutPackets, out...)
-	e.counter(d.bytes, c.InBytes, in...)
-	e.counter(d.bytes, c.OutBytes, out...)
+	return alive, dead
 }

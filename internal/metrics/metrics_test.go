@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/weir-lb/weir/internal/lvs"
@@ -39,12 +41,8 @@ func options(err error) Options {
 
 func text(t *testing.T, o Options) string {
 	t.Helper()
-	h, err := Handler(o)
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	Handler(o).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	b, err := io.ReadAll(w.Body)
 	if err != nil || w.Code != http.StatusOK {
 		t.Fatalf("%d %v\n%s", w.Code, err, b)
@@ -80,9 +78,9 @@ func TestMetrics(t *testing.T) {
 
 // The names follow the rules of Prometheus.
 func TestLint(t *testing.T) {
-	r, err := registry(options(nil))
-	if err != nil {
-		t.Fatal(err)
+	r := prometheus.NewRegistry()
+	for _, c := range options(nil).picture(t.Context()).collectors() {
+		r.MustRegister(c)
 	}
 	problems, err := testutil.GatherAndLint(r)
 	if err != nil {
@@ -110,6 +108,42 @@ func TestDashboardAndAlerts(t *testing.T) {
 			if !strings.Contains(got, "\n# TYPE "+n+" ") {
 				t.Errorf("%s asks for %s, which there is not", file, n)
 			}
+		}
+	}
+}
+
+// TestForms: what is asked for is compressed, and in the form it is asked for.
+func TestForms(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	r.Header.Set("Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text")
+	r.Header.Set("Accept-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	Handler(options(nil)).ServeHTTP(w, r)
+	if got := w.Header().Get("Content-Type"); !strings.Contains(got, "encoding=text") {
+		t.Errorf("content type %q", got)
+	}
+	z, err := gzip.NewReader(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(b); !strings.Contains(got, `name:"weir_services"`) && !strings.Contains(got, `name: "weir_services"`) {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestEveryFamily: no metric is declared and not shown, and none twice.
+func TestEveryFamily(t *testing.T) {
+	got := text(t, options(nil))
+	for _, d := range declared {
+		name := d.String()
+		name = name[strings.Index(name, `"`)+1:]
+		name = name[:strings.Index(name, `"`)]
+		if n := strings.Count(got, "\n# TYPE "+name+" "); n != 1 {
+			t.Errorf("%s is shown %d times", name, n)
 		}
 	}
 }

@@ -2,13 +2,16 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// all are the metrics, in the order they are declared.
-var all []*prometheus.Desc
+// declared are all metrics, fewNames those that not every service has one of.
+var declared, fewNames []*prometheus.Desc
 
 // name declares a metric. Help says what it means when it rises.
 func name(name, help string, labels ...string) *prometheus.Desc {
 	d := prometheus.NewDesc("weir_"+name, help, labels, nil)
-	all = append(all, d)
+	declared = append(declared, d)
+	if len(labels) == 0 || labels[0] != "service" {
+		fewNames = append(fewNames, d)
+	}
 	return d
 }
 
