@@ -21,7 +21,7 @@ func Memory(ctx context.Context, connections int, log *slog.Logger) (s Series, e
 			"“Its tables” are those that grow with the number of connections and are not of the other address family; “all that grows” has the other family's, too, and those for half-open connections; “all maps” is everything the engine holds, "+
 			"with room for as many connections of the other family and for 16,384 services and 131,072 destinations. The wide table is the one for persistent services. “No room for others” is `connections_ipv6: 1024` and `wide: 1024` in weir.yaml.", grouped(int64(connections)))}
 	err = pinned(func(*lab.Host) error {
-		small, err := footprint(ctx, dataplane.Options{Connections: 1024, Wide: 1024}, log, nil)
+		small, err := footprint(ctx, dataplane.Options{Connections: 1024, HalfOpen: 1024, Wide: 1024}, log, nil)
 		if err != nil {
 			return err
 		}

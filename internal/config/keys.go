@@ -68,7 +68,7 @@ var engineKeys = &object{name: "engine", help: "The packet engine.", keys: []key
 	{name: "connections", form: formNumber, def: "1000000", min: MinConnections, max: MaxConnections, help: "entries of the connection table of IPv4, and of that of IPv6 if nothing else is said"},
 	{name: "connections_ipv6", form: formNumber, min: MinConnections, max: MaxConnections, help: "entries of the connection table of IPv6; none: as many as connections"},
 	{name: "wide", form: formNumber, def: "262144", min: MinConnections, max: MaxConnections, help: "entries of the wide table, for both address families together: templates, and the connections of persistent, firewall-mark and every-port services"},
-	{name: "half_open", form: formNumber, def: "262144", min: MinConnections, max: MaxConnections, help: "entries of the half-open table, for each address family; no more than its connections"},
+	{name: "half_open", form: formNumber, def: "262144", min: MinConnections, max: MaxConnections, help: "entries of the half-open table, for each address family; of IPv6 no more than connections_ipv6 says"},
 	{name: "timeouts", form: formObject, of: timeoutKeys, help: timeoutKeys.help},
 	{name: "vs", form: formObject, of: sysctlKeys, help: sysctlKeys.help},
 }}

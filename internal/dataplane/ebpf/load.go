@@ -108,7 +108,7 @@ func (e *engine) compareSizes(o Options, log *slog.Logger) {
 	for _, t := range []struct {
 		name    string
 		buckets uint32
-	}{{"conns4", buckets(o.Connections)}, {"conns6", buckets(o.Connections6)}, {"half4", o.halfBuckets(o.Connections)}, {"half6", o.halfBuckets(o.Connections6)}, {"wides", buckets(o.Wide)}} {
+	}{{"conns4", buckets(o.Connections)}, {"conns6", buckets(o.Connections6)}, {"half4", halfBuckets(o.HalfOpen)}, {"half6", halfBuckets(o.halfOpen6)}, {"wides", buckets(o.Wide)}} {
 		if have := e.maps[t.name].MaxEntries(); have != t.buckets {
 			log.Warn("connection table keeps its size until `weir down`", "table", t.name, "buckets", have, "wanted", t.buckets)
 		}
@@ -124,7 +124,7 @@ func (e *engine) create(spec *ebpf.CollectionSpec, o Options) error {
 		"memberships": uint32(o.Destinations) + 1, "groups": firstGroup(slotsEach*uint32(o.Destinations)+1) + 1,
 		"stats": uint32(o.Destinations) + 1, "nexthops": uint32(o.Destinations) + 1,
 		"conns4": buckets(o.Connections), "conns6": buckets(o.Connections6),
-		"half4": o.halfBuckets(o.Connections), "half6": o.halfBuckets(o.Connections6), "wides": buckets(o.Wide),
+		"half4": halfBuckets(o.HalfOpen), "half6": halfBuckets(o.halfOpen6), "wides": buckets(o.Wide),
 	}
 	e.maps = make(map[string]*ebpf.Map)
 	for name := range shared(spec) {

@@ -22,20 +22,23 @@ type Options struct {
 	Mode         Mode
 	Connections  int // of IPv4; 0: 1,000,000
 	Connections6 int // of IPv6; 0: as many
-	HalfOpen     int // of each address family, at most as many as connections; 0: 262,144
+	HalfOpen     int // of each address family, but of IPv6 no more than Connections6 says; 0: 262,144
 	Wide         int // templates and what else needs the wide table; 0: 262,144
 	Services     int // 0: 16,384
 	Destinations int // of all services together, and those still draining; 0: 131,072; at most 1,048,574
+
+	halfOpen6 int
 }
 
 const maxDestinations = 1<<20 - 2 // 20 bits in a connection's word, less none and busy
 
 func (o *Options) fill() error {
-	o.Connections = cmp.Or(o.Connections, 1_000_000)
+	o.Connections, o.HalfOpen = cmp.Or(o.Connections, 1_000_000), cmp.Or(o.HalfOpen, 262_144)
+	o.halfOpen6 = min(o.HalfOpen, cmp.Or(o.Connections6, o.HalfOpen))
 	for _, f := range []struct {
 		n        *int
 		standard int
-	}{{&o.Connections, 0}, {&o.Connections6, o.Connections}, {&o.HalfOpen, 262_144}, {&o.Wide, 262_144}, {&o.Services, 16_384}, {&o.Destinations, 131_072}} {
+	}{{&o.Connections, 0}, {&o.Connections6, o.Connections}, {&o.HalfOpen, 0}, {&o.Wide, 262_144}, {&o.Services, 16_384}, {&o.Destinations, 131_072}} {
 		if *f.n == 0 {
 			*f.n = f.standard
 		}
@@ -60,10 +63,8 @@ const ways = 4
 func buckets(entries int) uint32 { return uint32(max(1, (2*entries+ways-1)/ways)) }
 
 // halfBuckets is the size of a half-open table, which may run full: there the
-// oldest gives way. A family has no more of them than connections.
-func (o Options) halfBuckets(connections int) uint32 {
-	return uint32(max(1, (min(o.HalfOpen, connections)+ways-1)/ways))
-}
+// oldest gives way.
+func halfBuckets(entries int) uint32 { return uint32(max(1, (entries+ways-1)/ways)) }
 
 const tick = 1 << 24 // nanoseconds; TICK_SHIFT in types.h
 
