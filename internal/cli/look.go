@@ -255,12 +255,7 @@ HTTP at /metrics on the socket.`,
 		Example: "  weir metrics\n  weir metrics > /var/lib/prometheus/node-exporter/weir.prom",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text, err := c.weir().Metrics(cmd.Context())
-			if err != nil {
-				return err
-			}
-			_, err = c.Stdout.Write(text)
-			return err
+			return c.weir().Metrics(cmd.Context(), c.Stdout)
 		},
 	}
 }

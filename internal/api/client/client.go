@@ -28,8 +28,12 @@ import (
 // ErrNotRunning says that nobody answered on the socket. Test with errors.Is.
 var ErrNotRunning = errors.New("weir is not running here")
 
-// answerLimit bounds an answer read into memory.
+// answerLimit bounds an answer that is read into memory as a whole.
 const answerLimit = 64 << 20
+
+// listLimit bounds a list, of which one service at a time is held. One that is
+// cut off has no end, which is an error.
+const listLimit = 1 << 30
 
 // A Client asks the weir behind one unix socket, or one elsewhere.
 type Client struct {
@@ -89,7 +93,7 @@ func (c *Client) list(ctx context.Context, q url.Values) iter.Seq2[*Service, err
 	return func(yield func(*Service, error) bool) {
 		enough := false
 		err := c.read(ctx, http.MethodGet, "/v1/services", q, nil, func(answer io.Reader) (err error) {
-			enough, err = readList(answer, func(s *Service) bool { return yield(s, nil) })
+			enough, err = readList(io.LimitReader(answer, listLimit), func(s *Service) bool { return yield(s, nil) })
 			return err
 		})
 		if err != nil && !enough {
@@ -204,9 +208,13 @@ func (c *Client) DiffConfig(ctx context.Context, t ConfigText) (Diff, error) {
 	return send[Diff](ctx, c, http.MethodPost, "/v1/config/diff", nil, t)
 }
 
-// Metrics asks for the metrics, in the text form of Prometheus.
-func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
-	return c.do(ctx, http.MethodGet, "/metrics", nil, nil)
+// Metrics writes the metrics, in the text form of Prometheus: of many services
+// they are too long to be held.
+func (c *Client) Metrics(ctx context.Context, w io.Writer) error {
+	return c.read(ctx, http.MethodGet, "/metrics", nil, nil, func(answer io.Reader) error {
+		_, err := io.Copy(w, answer)
+		return err
+	})
 }
 
 // Reload makes weir read its configuration again; the answer holds its
@@ -252,9 +260,18 @@ func send[T any](ctx context.Context, c *Client, method, path string, q url.Valu
 // do sends one request and takes the whole answer; a refusal is an error.
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, content io.Reader) (body []byte, err error) {
 	err = c.read(ctx, method, path, q, content, func(answer io.Reader) (err error) {
-		body, err = io.ReadAll(answer)
+		body, err = whole(answer)
 		return err
 	})
+	return body, err
+}
+
+// whole reads an answer into memory. One that is too long is an error, not cut off.
+func whole(answer io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(answer, answerLimit+1))
+	if err == nil && len(body) > answerLimit {
+		err = fmt.Errorf("it is longer than %d MiB", answerLimit>>20)
+	}
 	return body, err
 }
 
@@ -287,15 +304,14 @@ func (c *Client) call(ctx context.Context, method, path string, q url.Values, co
 		return c.unreachable(err)
 	}
 	defer resp.Body.Close()
-	answer := io.LimitReader(resp.Body, answerLimit)
 	if resp.StatusCode >= 300 {
-		body, err := io.ReadAll(answer)
+		body, err := whole(resp.Body)
 		if err != nil {
 			return fmt.Errorf("read the answer of weir: %w", err)
 		}
 		return problem(resp, body)
 	}
-	if err := take(resp.Header, answer); err != nil {
+	if err := take(resp.Header, resp.Body); err != nil {
 		return fmt.Errorf("read the answer of weir: %w", err)
 	}
 	return nil

@@ -38,7 +38,7 @@ func (c *Client) ReplaceTable(ctx context.Context, t Table) (now Table, tag stri
 func (c *Client) table(ctx context.Context, method string, content io.Reader) (t Table, tag string, err error) {
 	err = c.call(ctx, method, "/v1/table", nil, content, func(h http.Header, answer io.Reader) error {
 		tag = strings.Trim(h.Get("ETag"), `"`)
-		return json.NewDecoder(answer).Decode(&t)
+		return json.NewDecoder(io.LimitReader(answer, answerLimit)).Decode(&t)
 	})
 	return t, tag, err
 }

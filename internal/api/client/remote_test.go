@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"encoding/pem"
 	"errors"
 	"net/http"
@@ -79,4 +80,30 @@ func TestWhatIsWrongWithAWeirElsewhere(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
+}
+
+// TestLongAnswers: metrics are passed on however long they are, and what is
+// held in memory is refused, not cut off, if it is too long.
+func TestLongAnswers(t *testing.T) {
+	r := elsewhere(t, func(w http.ResponseWriter, _ *http.Request) {
+		some := bytes.Repeat([]byte(" "), 1<<20)
+		for range answerLimit>>20 + 1 {
+			_, _ = w.Write(some)
+		}
+	})
+	var n counter
+	if err := NewRemote(r).Metrics(t.Context(), &n); err != nil || n != answerLimit+1<<20 {
+		t.Errorf("%d bytes of metrics, %v", n, err)
+	}
+	if _, err := NewRemote(r).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "longer than 64 MiB") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A counter counts what is written to it.
+type counter int
+
+func (c *counter) Write(b []byte) (int, error) {
+	*c += counter(len(b))
+	return len(b), nil
 }
