@@ -32,11 +32,6 @@ enum part {
 /* Keeps the compiler from leaving out what nobody uses yet. */
 #define used(...) asm volatile("" ::__VA_ARGS__)
 
-static __always_inline int stop(void)
-{
-	return XDP_TX;
-}
-
 /* The same steps in the same order as in plain_road, short_request and
  * to_server. `last` is a constant. */
 static __always_inline int road_until(struct xdp_md *ctx, enum part last)
@@ -52,62 +47,62 @@ static __always_inline int road_until(struct xdp_md *ctx, enum part last)
 		return XDP_ABORTED;
 	if (last == PART_HEADERS) {
 		used("r"(p.saddr.w[3]), "r"(p.daddr.w[3]), "r"(p.sport), "r"(p.dport), "r"(p.len));
-		return stop();
+		return XDP_TX;
 	}
 	seen = watch(&p.daddr) | watch(&p.saddr);
 	if (!seen)
 		return XDP_ABORTED;
 	if (last == PART_FILTER) {
 		used("r"(p.sport), "r"(p.dport), "r"(p.len));
-		return stop();
+		return XDP_TX;
 	}
 	if (!plain_frame(&p, false, data, end) || !plain_for_us(&p) || martian(false, &p.saddr))
 		return XDP_ABORTED;
 	if (last == PART_OURS) {
 		used("r"(p.sport), "r"(p.dport));
-		return stop();
+		return XDP_TX;
 	}
 	if (!sums_to_ones(sum_ipv4(data + ETH_HLEN)))
 		return XDP_ABORTED;
 	if (last == PART_SUM) {
 		used("r"(p.sport), "r"(p.dport));
-		return stop();
+		return XDP_TX;
 	}
 	p.now = ticks_now();
 	if (last == PART_CLOCK) {
 		used("r"(p.now), "r"(p.sport), "r"(p.dport));
-		return stop();
+		return XDP_TX;
 	}
 	e = plain_find(&p, false, false);
 	if (!e)
 		return XDP_ABORTED;
 	if (last == PART_CONNECTION)
-		return stop();
+		return XDP_TX;
 	if (!found_at(&c, &e[STRIDE(false) - 1]) || c.d->protocol != p.protocol ||
 	    !same_end(false, &c.d->vaddr, &p.daddr))
 		return XDP_ABORTED;
 	if (last == PART_DESTINATION)
-		return stop();
+		return XDP_TX;
 	if (ctl_state(c.word) != p.state)
 		return XDP_ABORTED;
 	if (last == PART_STATE)
-		return stop();
+		return XDP_TX;
 	hop = c.d->nexthop;
 	n = bpf_map_lookup_elem(&nexthops, &hop);
 	if (!n || !open_way(&p, false, c.d, n, c.word & CTL_FORWARD_MASK))
 		return XDP_ABORTED;
 	if (last == PART_WAY)
-		return stop();
+		return XDP_TX;
 	if (!keep(&p, c.ctl, c.word))
 		return XDP_ABORTED;
 	if (last == PART_TIMER)
-		return stop();
+		return XDP_TX;
 	count_in(c.id, p.len);
 	if (last == PART_STATISTICS)
-		return stop();
+		return XDP_TX;
 	count_verdict(V_FORWARDED);
 	if (last == PART_VERDICT)
-		return stop();
+		return XDP_TX;
 	return send_plain(&p, false, &n->macs, n->ifindex);
 }
 

@@ -23,7 +23,7 @@ func Handler(o Options) http.Handler {
 		e := expfmt.NewEncoder(out, format)
 		for _, c := range o.picture(r.Context()).collectors() {
 			if write(e, c) != nil {
-				return // whoever asked has gone
+				panic(http.ErrAbortHandler) // an answer without its end, not a shorter one
 			}
 		}
 	})
