@@ -63,7 +63,7 @@ func Control(ctx context.Context, exe string, sizes []int, short bool, log *slog
 	s := Series{Name: "control", Title: "Changes, by size of the table", Unit: "ms, and MiB of memory", Axis: "services",
 		Method: "A weir in a namespace, asked as people ask it; every service has ten destinations by masq. “To forwarding” is from the start of the program, " +
 			"with its file on disk, until a client's connection through the last service of the file stands. “One destination” changes one weight through the API, among all the others; " +
-			"“weir services” is the command with its answer printed. Memory is the most the process has had."}
+			"“weir services” and “weir metrics” are the commands with their answers printed. Memory is the most the process has had."}
 	for _, n := range sizes {
 		if err := control(ctx, c, exe, n, short, &s); err != nil {
 			return nil, fmt.Errorf("%d services: %w", n, err)
@@ -139,6 +139,15 @@ func control(ctx context.Context, c *lab.Cluster, exe string, n int, short bool,
 		listed = append(listed, millis(t))
 	}
 	add("weir services", listed)
+	var scraped []float64
+	for range lists {
+		t, err := d.run(ctx, "metrics")
+		if err != nil {
+			return err
+		}
+		scraped = append(scraped, millis(t))
+	}
+	add("weir metrics", scraped)
 	add("memory, MiB", peak)
 	return nil
 }

@@ -11,42 +11,36 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// Handler answers with all metrics, those of the process with them. It gathers
-// and writes one family after the other: a million series at once, which 10,000
+// Handler answers with all metrics, those of the process with them, in
+// Prometheus's text format, which every reader of metrics knows. What every
+// service has is written as it is found: a million series at once, which 10,000
 // services of ten real servers have, take most of a gigabyte.
 func Handler(o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultAcceptedFormats()...)
-		w.Header().Set("Content-Type", string(format))
+		w.Header().Set("Content-Type", string(form))
 		out, done := compressed(w, r)
 		defer done()
-		e := expfmt.NewEncoder(out, format)
-		for _, c := range o.picture(r.Context()).collectors() {
-			if write(e, c) != nil {
-				panic(http.ErrAbortHandler) // an answer without its end, not a shorter one
-			}
+		p := o.picture(r.Context())
+		if p.writeFew(out) != nil || p.writeMany(out) != nil {
+			panic(http.ErrAbortHandler) // an answer without its end, not a shorter one
 		}
 	})
 }
 
-// collectors are all, each with what is gathered at once.
-func (p picture) collectors() []prometheus.Collector {
-	all := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), few{p}}
-	for _, f := range families {
-		all = append(all, many{p, f})
-	}
-	return all
-}
+var form = expfmt.NewFormat(expfmt.TypeTextPlain)
 
-func write(e expfmt.Encoder, c prometheus.Collector) error {
+func (p picture) writeFew(to io.Writer) error {
 	r := prometheus.NewRegistry()
-	if err := r.Register(c); err != nil {
-		return err
+	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), few{p}} {
+		if err := r.Register(c); err != nil {
+			return err
+		}
 	}
 	gathered, err := r.Gather()
 	if err != nil {
 		return err
 	}
+	e := expfmt.NewEncoder(to, form)
 	for _, f := range gathered {
 		if err := e.Encode(f); err != nil {
 			return err
@@ -61,6 +55,6 @@ func compressed(w http.ResponseWriter, r *http.Request) (out io.Writer, done fun
 		return w, func() {}
 	}
 	w.Header().Set("Content-Encoding", "gzip")
-	z := gzip.NewWriter(w)
+	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // the level is one there is; a better one takes longer than the lines
 	return z, func() { _ = z.Close() }
 }

@@ -1,40 +1,53 @@
 package metrics
 
 import (
-	"github.com/prometheus/client_golang/prometheus"
+	"bufio"
+	"io"
+	"net/netip"
 
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
+// A head tells what a family is called, what it means and how it is counted.
+type head struct{ name, help, kind string }
+
+// The kinds of metric, in the words of the text format.
+const (
+	gauge   = "gauge"
+	counter = "counter"
+)
+
 // A family is a metric of which every service, or every destination, has one.
 type family struct {
-	name *prometheus.Desc
-	of   func(emitter, service)
+	head
+	of func(*lines, *service)
 }
 
 // A service is what a family shows of.
 type service struct {
 	picture
 	lvs.Service
-	label  string
 	counts lvs.ServiceCounters
 }
 
+// whole is what stands for the destination in the lines of whole services.
+var whole netip.AddrPort
+
 // families are in the order they are shown.
 var families = []family{
-	{fallback, func(e emitter, s service) { e.gauge(flag(s.s.Fallback.At(s.Key)), s.label) }},
-	{up, health(func(_ service, h lvs.DestinationHealth) float64 { return flag(h.Up) })},
-	{ordered, health(func(s service, h lvs.DestinationHealth) float64 {
+	{fallback, func(l *lines, s *service) { l.add(whole, "", flag(s.s.Fallback.At(s.Key))) }},
+	{up, health(func(_ *service, h lvs.DestinationHealth) uint64 { return flag(h.Up) })},
+	{ordered, health(func(s *service, h lvs.DestinationHealth) uint64 {
 		_, held := s.s.Orders.At(s.Key)[h.Addr]
 		return flag(held)
 	})},
-	{weight, destinations(func(d lvs.Destination, _ lvs.DestinationCounters) float64 { return float64(d.Weight) })},
-	{active, destinations(func(_ lvs.Destination, n lvs.DestinationCounters) float64 { return float64(n.Active) })},
-	{inactive, destinations(func(_ lvs.Destination, n lvs.DestinationCounters) float64 { return float64(n.Inactive) })},
-	{templates, destinations(func(_ lvs.Destination, n lvs.DestinationCounters) float64 { return float64(n.Templates) })},
-	{serviceCounts.connections, whole(connections)},
-	{serviceCounts.packets, whole(packets)},
-	{serviceCounts.bytes, whole(bytes)},
+	{weight, destinations(func(d lvs.Destination, _ lvs.DestinationCounters) uint64 { return uint64(d.Weight) })},
+	{active, destinations(func(_ lvs.Destination, n lvs.DestinationCounters) uint64 { return uint64(n.Active) })},
+	{inactive, destinations(func(_ lvs.Destination, n lvs.DestinationCounters) uint64 { return uint64(n.Inactive) })},
+	{templates, destinations(func(_ lvs.Destination, n lvs.DestinationCounters) uint64 { return uint64(n.Templates) })},
+	{serviceCounts.connections, together(connections)},
+	{serviceCounts.packets, together(packets)},
+	{serviceCounts.bytes, together(bytes)},
 	{destinationCounts.connections, each(connections)},
 	{destinationCounts.packets, each(packets)},
 	{destinationCounts.bytes, each(bytes)},
@@ -42,63 +55,64 @@ var families = []family{
 
 // health shows every real server that was asked for, also those left out of the
 // table.
-func health(value func(service, lvs.DestinationHealth) float64) func(emitter, service) {
-	return func(e emitter, s service) {
+func health(value func(*service, lvs.DestinationHealth) uint64) func(*lines, *service) {
+	return func(l *lines, s *service) {
 		for _, h := range s.s.Health.At(s.Key) {
-			e.gauge(value(s, h), s.label, h.Addr.String())
+			l.add(h.Addr, "", value(s, h))
 		}
 	}
 }
 
 // destinations shows the real servers in the table.
-func destinations(value func(lvs.Destination, lvs.DestinationCounters) float64) func(emitter, service) {
-	return func(e emitter, s service) {
+func destinations(value func(lvs.Destination, lvs.DestinationCounters) uint64) func(*lines, *service) {
+	return func(l *lines, s *service) {
 		for i, d := range s.Destinations {
-			e.gauge(value(d, s.counts.Of(i, d.Addr)), s.label, d.Addr.String())
+			l.add(d.Addr, "", value(d, s.counts.Of(i, d.Addr)))
 		}
 	}
 }
 
-func whole(count func(emitter, lvs.Counters, ...string)) func(emitter, service) {
-	return func(e emitter, s service) { count(e, s.counts.Counters, s.label) }
+// A count writes the lines of one kind of counter, of a service or of one of its
+// destinations.
+type count func(*lines, netip.AddrPort, lvs.Counters)
+
+func together(n count) func(*lines, *service) {
+	return func(l *lines, s *service) { n(l, whole, s.counts.Counters) }
 }
 
-func each(count func(emitter, lvs.Counters, ...string)) func(emitter, service) {
-	return func(e emitter, s service) {
+func each(n count) func(*lines, *service) {
+	return func(l *lines, s *service) {
 		for i, d := range s.Destinations {
-			count(e, s.counts.Of(i, d.Addr).Counters, s.label, d.Addr.String())
+			n(l, d.Addr, s.counts.Of(i, d.Addr).Counters)
 		}
 	}
 }
 
-func connections(e emitter, c lvs.Counters, labels ...string) { e.counter(c.Connections, labels...) }
+func connections(l *lines, a netip.AddrPort, c lvs.Counters) { l.add(a, "", c.Connections) }
 
-func packets(e emitter, c lvs.Counters, labels ...string) {
-	e.counter(c.InPackets, append(labels[:len(labels):len(labels)], "in")...)
-	e.counter(c.OutPackets, append(labels[:len(labels):len(labels)], "out")...)
+func packets(l *lines, a netip.AddrPort, c lvs.Counters) {
+	l.add(a, "in", c.InPackets)
+	l.add(a, "out", c.OutPackets)
 }
 
-func bytes(e emitter, c lvs.Counters, labels ...string) {
-	e.counter(c.InBytes, append(labels[:len(labels):len(labels)], "in")...)
-	e.counter(c.OutBytes, append(labels[:len(labels):len(labels)], "out")...)
+func bytes(l *lines, a netip.AddrPort, c lvs.Counters) {
+	l.add(a, "in", c.InBytes)
+	l.add(a, "out", c.OutBytes)
 }
 
-// Many collects one family.
-type many struct {
-	picture
-	family
-}
-
-// Describe names it.
-func (m many) Describe(ch chan<- *prometheus.Desc) { ch <- m.name }
-
-// Collect implements prometheus.Collector. Without counters it shows nothing.
-func (m many) Collect(ch chan<- prometheus.Metric) {
-	if m.err != nil {
-		return
+// writeMany writes the families, one after the other. Without counters there are
+// none.
+func (p picture) writeMany(to io.Writer) error {
+	if p.err != nil || p.s.Installed.Len() == 0 {
+		return nil
 	}
-	e := emitter{ch, m.name}
-	for v := range m.s.Installed.Values() {
-		m.of(e, service{m.picture, v, v.Key.String(), m.totals.Services[v.Key]})
+	l := &lines{w: bufio.NewWriterSize(to, 1<<16)}
+	for _, f := range families {
+		l.begin(f.head)
+		for v := range p.s.Installed.Values() {
+			l.service = v.Key.String()
+			f.of(l, &service{p, v, p.totals.Services[v.Key]})
+		}
 	}
+	return l.w.Flush()
 }

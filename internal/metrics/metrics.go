@@ -48,7 +48,7 @@ func (e emitter) counter(v uint64, labels ...string) {
 	e.ch <- prometheus.MustNewConstMetric(e.d, prometheus.CounterValue, float64(v), labels...)
 }
 
-func flag(so bool) float64 {
+func flag(so bool) uint64 {
 	if so {
 		return 1
 	}
@@ -60,43 +60,43 @@ type few struct{ picture }
 
 // Describe names every metric.
 func (few) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range fewNames {
+	for _, d := range fewDescs {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (f few) Collect(ch chan<- prometheus.Metric) {
-	of := func(d *prometheus.Desc) emitter { return emitter{ch, d} }
+	show := func(d *prometheus.Desc) emitter { return emitter{ch, d} }
 	s := f.s
-	of(buildInfo).gauge(1, f.version)
-	of(configured).gauge(flag(s.Configured))
-	of(problem).gauge(flag(s.Problem != ""))
+	show(buildInfo).gauge(1, f.version)
+	show(configured).gauge(float64(flag(s.Configured)))
+	show(problem).gauge(float64(flag(s.Problem != "")))
 	if !s.Applied.IsZero() {
-		of(applied).gauge(float64(s.Applied.UnixMilli()) / 1000)
+		show(applied).gauge(float64(s.Applied.UnixMilli()) / 1000)
 	}
-	of(services).gauge(float64(s.Installed.Len()))
-	of(byHand).gauge(float64(s.ByHand.Len()))
+	show(services).gauge(float64(s.Installed.Len()))
+	show(byHand).gauge(float64(s.ByHand.Len()))
 	for kind, n := range drifted(s) {
-		of(drift).gauge(float64(n), string(kind))
+		show(drift).gauge(float64(n), string(kind))
 	}
 	alive, dead := healthy(s)
-	of(serversUp).gauge(float64(alive))
+	show(serversUp).gauge(float64(alive))
 	for reason, n := range dead {
-		of(serversDown).gauge(float64(n), string(reason))
+		show(serversDown).gauge(float64(n), string(reason))
 	}
-	of(readable).gauge(flag(f.err == nil))
+	show(readable).gauge(float64(flag(f.err == nil)))
 	if f.err != nil {
 		return
 	}
 	for _, v := range f.totals.Verdicts {
-		of(verdicts).counter(v.Packets, v.Name, v.Fate)
+		show(verdicts).counter(v.Packets, v.Name, v.Fate)
 	}
 	use := f.totals.Connections
-	of(tableUsed).gauge(float64(use.Used))
+	show(tableUsed).gauge(float64(use.Used))
 	if use.Size > 0 { // else the table has no end
-		of(tableSize).gauge(float64(use.Size))
-		of(tableHalf).gauge(float64(use.Half))
+		show(tableSize).gauge(float64(use.Size))
+		show(tableHalf).gauge(float64(use.Half))
 	}
 }
 

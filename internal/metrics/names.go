@@ -2,17 +2,27 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// declared are all metrics, fewNames those that not every service has one of.
-var declared, fewNames []*prometheus.Desc
+// declared are the names of all metrics, few what the library knows of those
+// that not every service has one of.
+var (
+	declared []string
+	fewDescs []*prometheus.Desc
+)
 
 // name declares a metric. Help says what it means when it rises.
 func name(name, help string, labels ...string) *prometheus.Desc {
-	d := prometheus.NewDesc("weir_"+name, help, labels, nil)
-	declared = append(declared, d)
-	if len(labels) == 0 || labels[0] != "service" {
-		fewNames = append(fewNames, d)
-	}
+	d := prometheus.NewDesc(full(name), help, labels, nil)
+	fewDescs = append(fewDescs, d)
 	return d
+}
+
+// of declares a metric that every service or destination has.
+func of(name, help, kind string) head { return head{full(name), help, kind} }
+
+func full(name string) string {
+	name = "weir_" + name
+	declared = append(declared, name)
+	return name
 }
 
 var (
@@ -29,16 +39,16 @@ var (
 	serversUp   = name("real_servers_up", "Real servers that are up, each counted in every service.")
 	serversDown = name("real_servers_down", "Real servers that are down, by reason.", "reason")
 
-	fallback  = name("service_fallback", "1 while the fallback stands in: no real server is up.", "service")
-	up        = name("destination_up", "1 if the real server is up.", "service", "destination")
-	ordered   = name("destination_ordered", "1 if an operator's order holds its weight.", "service", "destination")
-	weight    = name("destination_weight", "Its weight in the table; 0 takes no new connections.", "service", "destination")
-	active    = name("destination_active_connections", "Connections in an active state.", "service", "destination")
-	inactive  = name("destination_inactive_connections", "The other connections.", "service", "destination")
-	templates = name("destination_templates", "Clients persistence has bound to it.", "service", "destination")
+	fallback  = of("service_fallback", "1 while the fallback stands in: no real server is up.", gauge)
+	up        = of("destination_up", "1 if the real server is up.", gauge)
+	ordered   = of("destination_ordered", "1 if an operator's order holds its weight.", gauge)
+	weight    = of("destination_weight", "Its weight in the table; 0 takes no new connections.", gauge)
+	active    = of("destination_active_connections", "Connections in an active state.", gauge)
+	inactive  = of("destination_inactive_connections", "The other connections.", gauge)
+	templates = of("destination_templates", "Clients persistence has bound to it.", gauge)
 
-	serviceCounts     = countsOf("service", "service")
-	destinationCounts = countsOf("destination", "service", "destination")
+	serviceCounts     = countsOf("service")
+	destinationCounts = countsOf("destination")
 
 	verdicts  = name("verdict_packets_total", "Packets by what became of them; docs/packet.md tells each.", "verdict", "fate")
 	tableSize = name("connection_table_entries", "Entries the connection tables have room for.")
@@ -46,14 +56,13 @@ var (
 	tableHalf = name("connection_table_half_open_entries", "Half-open connections of TCP and SCTP; a rise may be a flood of SYN or INIT.")
 )
 
-// countDescs are the counters services and destinations have alike.
-type countDescs struct{ connections, packets, bytes *prometheus.Desc }
+// counts are the counters services and destinations have alike.
+type counts struct{ connections, packets, bytes head }
 
-func countsOf(thing string, labels ...string) countDescs {
-	directed := append(labels[:len(labels):len(labels)], "direction")
-	return countDescs{
-		connections: name(thing+"_connections_total", "Connections scheduled.", labels...),
-		packets:     name(thing+"_packets_total", "Packets from clients (in) and from real servers (out).", directed...),
-		bytes:       name(thing+"_bytes_total", "Bytes of IP packets from clients (in) and from real servers (out).", directed...),
+func countsOf(thing string) counts {
+	return counts{
+		connections: of(thing+"_connections_total", "Connections scheduled.", counter),
+		packets:     of(thing+"_packets_total", "Packets from clients (in) and from real servers (out).", counter),
+		bytes:       of(thing+"_bytes_total", "Bytes of IP packets from clients (in) and from real servers (out).", counter),
 	}
 }
