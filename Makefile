@@ -9,11 +9,14 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 VERSION := $(shell git describe --tags --dirty 2>/dev/null || git describe --always --dirty 2>/dev/null | sed s/^/development-/)
 
 # Rooms without a kernel under them are tested with the race detector, all at
-# once; the others one after the other, since they measure times.
-KERNEL := /(guest|bench|conformance|peers|lab|netif|dataplane/ebpf|demo|journey|realserver/(decap|host))(/|$$)
-RESULTS := 2>&1 | awk -f tools/results.awk
+# once; the others one after the other, since they measure times. Those that boot
+# guests mostly wait for emulated processors and run beside all of them.
+GUESTS := /(guest|conformance)$$
+KERNEL := /(bench|peers|lab|netif|dataplane/ebpf|demo|journey|realserver/(decap|host))(/|$$)
+TIMES := .cache/test-times
+RESULTS := 2>&1 | awk -v times=$(TIMES) -f tools/results.awk
 
-.PHONY: guest conformance build demo test test-root packages vet lint generated race kernel docs generate bench bench-quick bench-check bench-counters fuzz clean
+.PHONY: guest conformance build demo test test-root guests packages vet lint generated race kernel docs generate bench bench-quick bench-check bench-counters fuzz clean
 
 build:
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o weir ./cmd/weir
@@ -21,7 +24,11 @@ build:
 demo: build
 	./weir demo
 
-test: packages lint generated docs race kernel
+test: packages lint generated docs
+	@mkdir -p $(dir $(TIMES)) && rm -f $(TIMES)
+	@$(MAKE) --no-print-directory guests & \
+	$(MAKE) --no-print-directory --keep-going race kernel; here=$$?; \
+	wait $$!; there=$$?; tools/slowest $(TIMES); exit $$((here | there))
 
 test-root: test
 
@@ -40,10 +47,13 @@ generated:
 	tools/generated
 
 race:
-	CGO_ENABLED=1 go test -race -v -timeout 10m $$(go list ./... | grep -vE '$(KERNEL)') $(RESULTS)
+	CGO_ENABLED=1 go test -race -v -timeout 10m $$(go list ./... | grep -vE '$(KERNEL)|$(GUESTS)') $(RESULTS)
 
 kernel:
 	go test -p 1 -v -timeout 40m $$(go list ./... | grep -E '$(KERNEL)') $(RESULTS)
+
+guests:
+	go test -p 1 -v -timeout 55m $$(go list ./... | grep -E '$(GUESTS)') $(RESULTS)
 
 # The privileged tests on Linux 6.1, and weir against the kernel's IPVS there.
 # ONLY=e4 runs the scenarios whose names match, RANDOM_SCENARIOS=500 as many made
