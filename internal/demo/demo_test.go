@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,14 +120,18 @@ func (r *run) traces() (all []string) {
 	return append(all, processes(r.t, r.cmd.Path)...)
 }
 
-// sockets are the places where weirs of namespaces listen.
-func (r *run) sockets() (all []string) {
+// sockets are the places where weirs of namespaces listen. The kernel gives the
+// number of a namespace that is gone to the next one, so another weir may soon
+// have a place of that name; it is not the same one.
+func (r *run) sockets() map[string]os.FileInfo {
+	all := map[string]os.FileInfo{}
 	found, err := filepath.Glob("/run/netns/weir-demo-" + strconv.Itoa(r.cmd.Process.Pid) + ".*-director")
 	labtest.Must(r.t, err)
 	for _, f := range found {
 		var st syscall.Stat_t
 		labtest.Must(r.t, syscall.Stat(f, &st))
-		all = append(all, "/run/weir/netns-"+strconv.FormatUint(st.Ino, 10))
+		place := "/run/weir/netns-" + strconv.FormatUint(st.Ino, 10)
+		all[place], _ = os.Stat(place) // nil: not there yet
 	}
 	return all
 }
@@ -144,13 +149,13 @@ func processes(t *testing.T, path string) (all []string) {
 	return all
 }
 
-func (r *run) nothingLeft(sockets []string) {
+func (r *run) nothingLeft(sockets map[string]os.FileInfo) {
 	r.t.Helper()
 	if left := r.traces(); len(left) > 0 {
 		r.t.Errorf("left behind: %v", left)
 	}
-	for _, s := range sockets {
-		if _, err := os.Stat(s); err == nil {
+	for s, was := range sockets {
+		if is, err := os.Stat(s); err == nil && (was == nil || os.SameFile(is, was)) {
 			r.t.Errorf("left behind: %s", s)
 		}
 	}
@@ -227,7 +232,7 @@ func TestKeepAndClean(t *testing.T) {
 	if len(sockets) != 1 {
 		t.Fatalf("kept %v", kept.traces())
 	}
-	st, err := client.New(sockets[0] + "/weir.sock").Status(t.Context())
+	st, err := client.New(slices.Collect(maps.Keys(sockets))[0] + "/weir.sock").Status(t.Context())
 	if err != nil || st.Up == 0 || st.Down > 0 {
 		t.Errorf("what is kept does not run: %+v, %v", st, err)
 	}
