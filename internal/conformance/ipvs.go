@@ -1,9 +1,11 @@
 package conformance
 
 import (
+	"bufio"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"slices"
@@ -102,7 +104,14 @@ func (v *ipvs) command(lines []string) error {
 
 func (v *ipvs) read(name string) (text string, err error) {
 	err = v.r.director.Do(func() error {
-		b, err := os.ReadFile("/proc/thread-self/net/" + name)
+		f, err := os.Open("/proc/thread-self/net/" + name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		// In large pieces: where Linux 6.1 goes on after a piece it counts the
+		// services of other namespaces, too, and may leave out one of ours.
+		b, err := io.ReadAll(bufio.NewReaderSize(f, 64<<10))
 		text = string(b)
 		return err
 	})
