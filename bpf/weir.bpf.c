@@ -50,6 +50,22 @@ static __always_inline int hear(struct __sk_buff *skb, struct packet *p, int *ac
 	return v == V_NONE ? related(p, false, action) : v;
 }
 
+static __always_inline bool passes(__u32 v)
+{
+	return v <= V_DEFERRED || v == V_LOCAL || v == V_REPLIED_LOCAL || v == V_ICMP_FORWARDED ||
+	       v == V_FRAGMENT_LOST || v == V_BYPASSED;
+}
+
+/* A request; of one that is dropped the later parts go the same way. */
+static __always_inline int ask(struct packet *p, int *action)
+{
+	int v = request(p, action);
+
+	if (!xdp && p->fragment && *action == UNDECIDED && !passes(v))
+		frag_remember(p, 0, v << FRAG_REFUSED, &p->daddr);
+	return v;
+}
+
 /* A packet that arrived. `skb` is NULL in XDP, known to the compiler: what
  * takes an sk_buff must not even stand in that program. */
 static __always_inline int arrive(struct __sk_buff *skb, struct packet *p, __be16 ethertype, int *action)
@@ -83,7 +99,7 @@ static __always_inline int arrive(struct __sk_buff *skb, struct packet *p, __be1
 		if (v != V_NOT_OURS)
 			return v;
 	}
-	return p->to ? request(p, action) : V_NOT_OURS;
+	return p->to ? ask(p, action) : V_NOT_OURS;
 }
 
 /* An answer of the director itself, on its way out. */
@@ -101,12 +117,6 @@ static __always_inline int leave(struct packet *p, __be16 ethertype, int *action
 	if (p->later && !joins(p))
 		return frag_follow(p, true, action);
 	return reply_local(p);
-}
-
-static __always_inline bool passes(__u32 v)
-{
-	return v <= V_DEFERRED || v == V_LOCAL || v == V_REPLIED_LOCAL || v == V_ICMP_FORWARDED ||
-	       v == V_FRAGMENT_LOST || v == V_BYPASSED;
 }
 
 static __always_inline int settle(const struct packet *p, __u32 v, int action)

@@ -46,7 +46,7 @@ func toService(s *lvs.Snapshot, v lvs.Service, counted lvs.ServiceCounters, room
 	if room == nil {
 		c.Destinations = make([]client.Destination, 0, len(v.Destinations))
 	}
-	k := known{s.Health.At(v.Key), s.Orders.At(v.Key)}
+	k := known{s.Health.At(v.Key), s.Orders.At(v.Key), s.Network.Paths}
 	watched := 0
 	for i, d := range v.Destinations {
 		c.Destinations = append(c.Destinations, k.toDestination(d, counted.Of(i, d.Addr)))
@@ -65,6 +65,7 @@ func toService(s *lvs.Snapshot, v lvs.Service, counted lvs.ServiceCounters, room
 type known struct {
 	health lvs.Healths
 	orders map[netip.AddrPort]lvs.Order
+	paths  map[netip.Addr]lvs.Path
 }
 
 // ofOthers marks the destinations somebody else put there: nobody watches
@@ -120,6 +121,9 @@ func (k known) toDestination(d lvs.Destination, n lvs.DestinationCounters) clien
 		out.Health = "down"
 	}
 	out.Reason, out.Why = string(h.Reason), h.Why
+	if trouble := k.paths[d.Addr.Addr()].Trouble; trouble != "" && out.Why == "" {
+		out.Why = trouble
+	}
 	if since := h.Since; !since.IsZero() {
 		out.Since = &since
 	}

@@ -73,6 +73,11 @@ func (e *engine) reach() error {
 			}
 			n.Paths[a] = lvs.Path{Local: true}
 		}
+		nobody, err := p.Addr("nobody")
+		if err != nil {
+			return err
+		}
+		n.Paths[nobody] = lvs.Path{Trouble: lvs.NoRoute}
 		for w := 1; w <= reals; w++ {
 			a, err := p.Addr(fmt.Sprintf("rs%d", w))
 			if err != nil {

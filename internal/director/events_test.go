@@ -3,6 +3,9 @@ package director
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -46,5 +49,24 @@ func TestEventsAreBounded(t *testing.T) {
 	case <-next:
 	default:
 		t.Error("nobody was woken")
+	}
+}
+
+func TestWhatCannotBeReachedIsTold(t *testing.T) {
+	d := New(Options{Log: slog.New(slog.DiscardHandler)})
+	m := newMind(d)
+	at := func(trouble string) lvs.Network {
+		return lvs.Network{Paths: map[netip.Addr]lvs.Path{one.Addr(): {Trouble: trouble}}}
+	}
+	for _, n := range []lvs.Network{at(""), at(lvs.NoNeighbour), at(lvs.NoNeighbour), at(lvs.NoRoute), at(""), {}} {
+		m.reach(n)
+	}
+	var told []string
+	for _, e := range d.Events(time.Time{}) {
+		told = append(told, e.Kind+" "+e.Text)
+	}
+	want := []string{"unreachable 10.0.0.1: " + lvs.NoNeighbour, "unreachable 10.0.0.1: " + lvs.NoRoute, "reachable 10.0.0.1 can be reached again"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q\nwant %q", told, want)
 	}
 }

@@ -139,7 +139,10 @@ func (m *mind) preview(cfg config.Config) []string {
 	return lines
 }
 
-func (m *mind) reach(n lvs.Network) { m.network, m.known, m.reached = n, true, false }
+func (m *mind) reach(n lvs.Network) {
+	m.noteTroubles(m.network.Paths, n.Paths)
+	m.network, m.known, m.reached = n, true, false
+}
 
 // next is how long the loop may sleep if nobody tells it anything.
 func (m *mind) next(now time.Time) time.Duration {

@@ -2,7 +2,9 @@ package director
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weir-lb/weir/internal/lvs"
@@ -92,6 +94,23 @@ func (m *mind) noteProblem(err error) {
 		m.problem = text
 		m.d.log.Error("change refused", "error", text, "in", m.backoff)
 		m.event("problem", lvs.ServiceKey{}, netip.AddrPort{}, text)
+	}
+}
+
+// noteTroubles notes which real servers' addresses can no longer be sent to, and
+// which can again. An address nobody asks for any more is no news.
+func (m *mind) noteTroubles(was, now map[netip.Addr]lvs.Path) {
+	for _, a := range slices.SortedFunc(maps.Keys(now), netip.Addr.Compare) {
+		before, after := was[a].Trouble, now[a].Trouble
+		switch {
+		case before == after:
+		case after == "":
+			m.d.log.Info("real server can be reached again", "address", a, "why", before)
+			m.event("reachable", lvs.ServiceKey{}, netip.AddrPort{}, a.String()+" can be reached again")
+		default:
+			m.d.log.Warn("real server cannot be reached", "address", a, "why", after)
+			m.event("unreachable", lvs.ServiceKey{}, netip.AddrPort{}, a.String()+": "+after)
+		}
 	}
 }
 

@@ -28,7 +28,16 @@ type Path struct {
 	Source [6]byte    // of the interface
 	MTU    int
 	From   netip.Addr // the director's address packets on this way have as source
+	// Trouble says why nothing can be sent along the path; empty: nothing is known
+	// against it.
+	Trouble string
 }
+
+// What can be the trouble with a path.
+const (
+	NoRoute     = "no route"
+	NoNeighbour = "the neighbour does not answer" // neither ARP nor neighbour discovery
+)
 
 // Resolved tells whether a packet could leave along p at once.
 func (p Path) Resolved() bool { return p.Link != 0 && p.MAC != [6]byte{} }

@@ -89,6 +89,7 @@ func (w *Watcher) matter(messages []syscall.NetlinkMessage) bool {
 			if m.Header.Type == unix.RTM_DELNEIGH {
 				n = neighbour{}
 			}
+			n = w.stillDead(h, n)
 			if needed && n != known {
 				return true
 			}

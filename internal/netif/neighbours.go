@@ -22,6 +22,8 @@ type neighbour struct {
 	managed bool    // the kernel keeps it resolved
 	fixed   bool    // somebody wrote it down for ever
 	ours    bool    // weir asked for it
+	failed  bool    // it did not answer, and has not since
+	asking  bool    // the kernel is asking
 }
 
 // ownMark is the protocol number by which weir's neighbour entries are
@@ -59,6 +61,7 @@ func parseNeighbour(m []byte) (h hop, n neighbour, ok bool) {
 	order := nl.NativeEndian()
 	state := order.Uint16(m[8:])
 	h.link = int(order.Uint32(m[4:]))
+	n.failed, n.asking = state&netlink.NUD_FAILED != 0, state&netlink.NUD_INCOMPLETE != 0
 	n.fixed = state&(netlink.NUD_PERMANENT|netlink.NUD_NOARP) != 0
 	for kind, value := range attributes(m[header:]) {
 		switch {

@@ -157,14 +157,27 @@ func (w *Watcher) look(k *kernel) (*lvs.Network, error) {
 			return nil, err
 		}
 		if h := (hop{p.Link, p.Via}); !p.Local && p.Link != 0 && p.Source != [6]byte{} {
-			hops[h] = neighbours[h]
-			p.MAC = neighbours[h].mac
+			hops[h] = w.stillDead(h, neighbours[h])
+			p.MAC = hops[h].mac
+			if hops[h].failed {
+				p.Trouble = lvs.NoNeighbour
+			}
 		}
 		n.Paths[addr] = p
 	}
 	w.hops.Store(&hops)
 	w.keep(k, neighbours, hops)
 	return n, nil
+}
+
+// stillDead is n, failed as long as it has not answered: the kernel asks a dead
+// neighbour again every few seconds, and does not know then that it is dead.
+func (w *Watcher) stillDead(h hop, n neighbour) neighbour {
+	if was := w.hops.Load(); was != nil && n.asking {
+		n.failed = (*was)[h].failed
+	}
+	n.asking = false // of no account
+	return n
 }
 
 func same(a, b lvs.Network) bool {

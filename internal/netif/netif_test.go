@@ -210,12 +210,58 @@ func TestPaths(t *testing.T) {
 		"127.0.0.1": local("127.0.0.1", "127.0.0.1"), "127.9.9.9": local("127.9.9.9", "127.0.0.1"), "::1": local("::1", "::1"),
 	}
 	for _, addr := range all {
-		if got := n.Paths[netip.MustParseAddr(addr)]; got != want[addr] {
-			t.Errorf("path to %s\n is %+v\nwant %+v", addr, got, want[addr])
+		want, ok := want[addr]
+		if !ok {
+			want.Trouble = lvs.NoRoute
+		}
+		if got := n.Paths[netip.MustParseAddr(addr)]; got != want {
+			t.Errorf("path to %s\n is %+v\nwant %+v", addr, got, want)
 		}
 	}
 	if len(n.Paths) != len(all) {
 		t.Errorf("%d paths, want %d", len(n.Paths), len(all))
+	}
+}
+
+// A neighbour that does not answer stays dead while the kernel asks it again, and
+// until it answers.
+func TestDeadNeighbour(t *testing.T) {
+	s := newScene(t, Options{})
+	for _, family := range []string{"ipv4", "ipv6"} {
+		labtest.Must(t, s.director.Sysctl("net/"+family+"/neigh/back/retrans_time_ms", "20"),
+			s.director.Sysctl("net/"+family+"/neigh/back/interval_probe_time_ms", "100"))
+	}
+	s.want("10.2.0.9", "fd02::9")
+	both := func(is func(lvs.Path) bool) func(lvs.Network) bool {
+		four, six := pathIs("10.2.0.9", is), pathIs("fd02::9", is)
+		return func(n lvs.Network) bool { return four(n) && six(n) }
+	}
+	s.until("nobody there", both(func(p lvs.Path) bool { return p.Trouble == lvs.NoNeighbour && !p.Resolved() }))
+	labtest.Must(t, s.real.Address("eth0", netip.MustParsePrefix("10.2.0.9/24")), s.real.Do(func() error {
+		// Its question for the director's address is heard; the kernel itself asks every 5 s only.
+		c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(10, 2, 0, 9)}, &net.UDPAddr{IP: net.IPv4(10, 2, 0, 1), Port: 9})
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Write([]byte("here"))
+		return err
+	}))
+	s.until("there again", pathIs("10.2.0.9", func(p lvs.Path) bool { return p.Trouble == "" && p.Resolved() }))
+}
+
+func TestStillDead(t *testing.T) {
+	w, at := NewWatcher(slog.New(slog.DiscardHandler), Options{}), hop{1, netip.MustParseAddr("10.2.0.9")}
+	asking := neighbour{managed: true, asking: true}
+	if w.stillDead(at, asking).failed {
+		t.Error("dead before it was asked")
+	}
+	w.hops.Store(&map[hop]neighbour{at: {managed: true, failed: true}})
+	if n := w.stillDead(at, asking); n != (neighbour{managed: true, failed: true}) {
+		t.Errorf("asked again: %+v", n)
+	}
+	if n := w.stillDead(at, neighbour{managed: true, mac: realMAC}); n.failed {
+		t.Error("dead, though it answered")
 	}
 }
 
@@ -227,7 +273,7 @@ func TestPathsFollowTheNetwork(t *testing.T) {
 	labtest.Must(t, s.director.Route(netip.MustParsePrefix("10.7.0.0/24"), netip.MustParseAddr("10.2.0.2")))
 	s.until("a route that appears", pathIs("10.7.0.1", func(p lvs.Path) bool { return p.MAC == realMAC }))
 	labtest.Must(t, s.director.Unroute(netip.MustParsePrefix("10.7.0.0/24")))
-	s.until("a route that is gone", pathIs("10.7.0.1", func(p lvs.Path) bool { return p == lvs.Path{} }))
+	s.until("a route that is gone", pathIs("10.7.0.1", func(p lvs.Path) bool { return p == lvs.Path{Trouble: lvs.NoRoute} }))
 
 	labtest.Must(t, s.director.Address("front", netip.MustParsePrefix("10.7.0.1/32")))
 	s.until("an address of its own", pathIs("10.7.0.1", func(p lvs.Path) bool { return p.Local }))

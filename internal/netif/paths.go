@@ -21,7 +21,7 @@ var unreachable = []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix
 func (k *kernel) path(addr netip.Addr, links map[int]netlink.Link) (lvs.Path, error) {
 	routes, err := k.handle.RouteGet(addr.AsSlice())
 	if isNoRoute(err) || err == nil && len(routes) == 0 {
-		return lvs.Path{}, nil
+		return lvs.Path{Trouble: lvs.NoRoute}, nil
 	}
 	if err != nil {
 		return lvs.Path{}, fmt.Errorf("route to %s: %w", addr, err)
@@ -38,7 +38,7 @@ func follow(addr netip.Addr, r netlink.Route, links map[int]netlink.Link) lvs.Pa
 	case unix.RTN_UNICAST:
 		p.Via = nextHop(addr, r)
 	default: // broadcast, multicast, blackhole, prohibit, unreachable
-		return lvs.Path{}
+		return lvs.Path{Trouble: lvs.NoRoute}
 	}
 	link := links[r.LinkIndex]
 	if link == nil {

@@ -2,7 +2,8 @@
 /*
  * Fragments. The first part of a datagram has the ports and is handled as any
  * packet; what became of it is remembered, and the later parts follow it
- * (tc only; XDP leaves fragments alone). A later part that comes before its
+ * (tc only; XDP leaves fragments alone). Those of a datagram whose first part was
+ * dropped are dropped and counted as it was. A later part that comes before its
  * first one is left to the stack and counted.
  */
 #pragma once
@@ -23,6 +24,7 @@ static __always_inline void frag_key_make(const struct packet *p, struct frag_ke
 
 #define FRAG_OUT     1 /* an answer */
 #define FRAG_FORWARD 8 /* shift of the forwarding method */
+#define FRAG_REFUSED 16 /* shift of the verdict about the first part, if it was dropped */
 
 static __noinline void frag_remember(const struct packet *p, __u32 dest, __u32 how, const struct addr *rewrite_to)
 {
@@ -42,7 +44,7 @@ static __noinline void frag_remember(const struct packet *p, __u32 dest, __u32 h
 
 static __always_inline __u32 frag_forward(const struct frag *fr)
 {
-	return fr->how >> FRAG_FORWARD;
+	return (fr->how >> FRAG_FORWARD) & CTL_FORWARD_MASK;
 }
 
 /* A later part of a request. */
@@ -63,6 +65,8 @@ static __always_inline int frag_request(struct packet *p, const struct frag *fr,
 		return V_LOCAL;
 	if (!n)
 		return V_NO_ROUTE;
+	if (n->flags & NEXTHOP_FAILED)
+		return V_UNREACHABLE;
 	if (p->ttl <= 1)
 		return V_TTL_EXCEEDED;
 	if (frag_forward(fr) == FORWARD_TUNNEL && !tunnel_ready(n))
@@ -107,6 +111,8 @@ static __noinline int frag_follow(struct packet *p, bool leaving, int *action)
 	if (!fr || (__s32)(fr->expires - ticks_now()) <= 0)
 		return V_FRAGMENT_LOST;
 	copy = *fr;
+	if (copy.how >> FRAG_REFUSED)
+		return copy.how >> FRAG_REFUSED;
 	if (copy.how & FRAG_OUT)
 		return frag_reply(p, &copy, leaving, action);
 	return leaving ? V_NOT_OURS : frag_request(p, &copy, action);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * ICMP errors the director sends itself (tc only): port unreachable, time
- * exceeded, too big (RFC 792, RFC 1191, RFC 4443). The packet is cut to what
+ * ICMP errors the director sends itself (tc only): port unreachable, host
+ * unreachable, time exceeded, too big (RFC 792, RFC 1191, RFC 4443). The packet is cut to what
  * an error may quote, pushed back behind a new header, and returned the way it
  * came. The source is the address the packet was sent to, as IPVS has it.
  */
@@ -16,6 +16,7 @@ enum icmp_kind {
 	ICMP_NO_PORT = 0,
 	ICMP_TTL = 1,
 	ICMP_TOO_BIG = 2,
+	ICMP_NO_HOST = 3,
 };
 
 #define ICMP_PER_SECOND 1000 /* on each CPU, like net.ipv4.icmp_msgs_per_sec */
@@ -92,10 +93,10 @@ static __always_inline void icmp_make(struct icmp *icmp, bool v6, int kind, __u3
 	__builtin_memset(icmp, 0, sizeof(*icmp));
 	if (v6) {
 		icmp->type = kind == ICMP_TTL ? 3 : kind == ICMP_TOO_BIG ? 2 : 1;
-		icmp->code = kind == ICMP_NO_PORT ? 4 : 0;
+		icmp->code = kind == ICMP_NO_PORT ? 4 : kind == ICMP_NO_HOST ? 3 : 0;
 	} else {
 		icmp->type = kind == ICMP_TTL ? 11 : 3;
-		icmp->code = kind == ICMP_NO_PORT ? 3 : kind == ICMP_TOO_BIG ? 4 : 0;
+		icmp->code = kind == ICMP_NO_PORT ? 3 : kind == ICMP_TOO_BIG ? 4 : kind == ICMP_NO_HOST ? 1 : 0;
 	}
 	if (kind == ICMP_TOO_BIG)
 		icmp_size(icmp, v6, mtu);

@@ -212,12 +212,18 @@ static __always_inline int obstacle(const struct packet *p, const struct dest *d
 {
 	__u32 hop = d->nexthop, room;
 	struct nexthop *n;
+	int v;
 
 	if (d->flags & DEST_LOCAL)
 		return xdp ? V_DEFERRED : V_NONE;
 	n = bpf_map_lookup_elem(&nexthops, &hop);
 	if (!n)
 		return V_NO_ROUTE;
+	if (unlikely(!n->ifindex)) {
+		v = xdp ? V_DEFERRED : way_lacks(p, &d->addr, n->flags & NEXTHOP_FAILED);
+		if (v)
+			return v;
+	}
 	if (p->ttl <= 1)
 		return xdp ? V_DEFERRED : V_TTL_EXCEEDED;
 	room = room_on_way(d, n, tunnel);
@@ -225,10 +231,10 @@ static __always_inline int obstacle(const struct packet *p, const struct dest *d
 		return xdp ? V_DEFERRED : V_TOO_BIG;
 	if (tunnel && !tunnel_ready(n))
 		return V_NO_ROUTE;
+	if (!xdp && n->ifindex && n->flags & NEXTHOP_FAILED)
+		return V_UNREACHABLE;
 	if (xdp && (n->flags & (NEXTHOP_RESOLVED | NEXTHOP_XDP)) != (NEXTHOP_RESOLVED | NEXTHOP_XDP))
 		return V_DEFERRED;
-	if (!xdp && !n->ifindex && !reachable(p, &d->addr))
-		return V_NO_ROUTE;
 	return V_NONE;
 }
 
@@ -240,9 +246,13 @@ static __always_inline int obstacle_answer(struct packet *p, const struct dest *
 
 	if (why == V_TTL_EXCEEDED)
 		return icmp_answer(p, ICMP_TTL, 0, why, action);
-	/* IPVS takes the hop off before it looks at the size, and quotes it so. */
-	if (why == V_TOO_BIG && !decrement_ttl(p))
+	if (why == V_UNREACHABLE && n)
+		trace(STEP_NEXTHOP, n->ifindex, n->flags);
+	/* IPVS takes the hop off once it has a route, and quotes the packet so. */
+	if ((why == V_TOO_BIG || (why == V_UNREACHABLE && n && n->ifindex)) && !decrement_ttl(p))
 		return V_HELPER;
+	if (why == V_UNREACHABLE)
+		return icmp_answer(p, ICMP_NO_HOST, 0, why, action);
 	if (why == V_TOO_BIG && n && room_on_way(d, n, tunnel) == 1)
 		return why; /* no size would do */
 	if (why == V_TOO_BIG)

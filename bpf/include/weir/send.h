@@ -176,6 +176,17 @@ static __noinline bool reachable(const struct packet *p, const struct addr *dest
 	return !find_way(p, &p->saddr, dest, &w);
 }
 
+/* What lacks on the way to a destination that has no next hop of Go's. `told`: Go
+ * knows of no route. */
+static __noinline int way_lacks(const struct packet *p, const struct addr *dest, bool told)
+{
+	struct way w;
+
+	if (!find_way(p, &p->saddr, dest, &w))
+		return V_NONE;
+	return told ? V_UNREACHABLE : V_NO_ROUTE;
+}
+
 /* Sends a request towards a destination. Without a next hop of Go's the kernel
  * is asked: a destination is reachable from the moment it is in the table. */
 static __always_inline int send_nexthop(struct packet *p, const struct nexthop *n, const struct addr *dest)

@@ -14,7 +14,7 @@
 
 /* Changes whenever a struct below, a map or the meaning of a field changes: a
  * weir that adopts a running table compares it first. */
-#define WEIR_LAYOUT 17
+#define WEIR_LAYOUT 18
 
 struct addr {
 	__be32 w[4];
@@ -176,6 +176,7 @@ struct dest_stats {
 #define NEXTHOP_RESOLVED 0x01 /* the MAC is known */
 #define NEXTHOP_XDP      0x02 /* the interface takes packets sent from XDP */
 #define NEXTHOP_V6       0x04 /* `via` is IPv6 */
+#define NEXTHOP_FAILED   0x08 /* there is no route, or the neighbour does not answer */
 
 /* Where a frame goes and whence, as its header begins. */
 struct macs {
@@ -293,7 +294,7 @@ struct frag {
 	struct addr rewrite; /* the address the first fragment was given */
 	__u32 dest;
 	__u32 expires;
-	__u32 how; /* 1: an answer; forwarding method << 8 */
+	__u32 how; /* 1: an answer; forwarding method << 8; verdict << 16 */
 };
 
 /* --- settings ---------------------------------------------------------------- */

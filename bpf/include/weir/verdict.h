@@ -37,5 +37,6 @@ enum verdict {
 	V_BYPASSED = 24,       /* cache_bypass: nobody serves the mark, so it goes where it was sent */
 	V_STRAY = 25,	       /* nat_icmp_send: a real server's packet that belongs to nothing */
 	V_TUNNEL_ERROR = 26,   /* ICMP error about a tunnel, taken note of */
-	V_COUNT = 27,
+	V_UNREACHABLE = 27,    /* answered: no way to the real server, or its neighbour does not answer */
+	V_COUNT = 28,
 };

@@ -123,6 +123,7 @@ const (
 	nexthopResolved = 1 << iota
 	nexthopXDP
 	nexthopV6
+	nexthopFailed
 )
 
 const (
@@ -251,6 +252,9 @@ func nexthop(p lvs.Path, xdp bool) engineNexthop {
 	}
 	if xdp {
 		n.Flags |= nexthopXDP
+	}
+	if p.Trouble != "" {
+		n.Flags |= nexthopFailed
 	}
 	return n
 }

@@ -331,7 +331,8 @@ const (
 	engineVerdictV_BYPASSED       engineVerdict = 24
 	engineVerdictV_STRAY          engineVerdict = 25
 	engineVerdictV_TUNNEL_ERROR   engineVerdict = 26
-	engineVerdictV_COUNT          engineVerdict = 27
+	engineVerdictV_UNREACHABLE    engineVerdict = 27
+	engineVerdictV_COUNT          engineVerdict = 28
 )
 
 type engineWide struct {

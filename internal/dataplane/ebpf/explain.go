@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/cilium/ebpf"
 
@@ -165,7 +166,7 @@ func (t teller) lateStep(s engineStep, a, b uint32) lvs.Step {
 	case engineStepSTEP_REPLY:
 		return lvs.Step{What: "is an answer of " + t.dest(a), Why: "its source becomes the service's address"}
 	case engineStepSTEP_ANSWER:
-		return lvs.Step{What: "is answered with ICMP", Why: []string{"port unreachable", "time exceeded", fmt.Sprintf("too big, MTU %d", b)}[min(a, 2)]}
+		return lvs.Step{What: "is answered with ICMP", Why: []string{"port unreachable", "time exceeded", fmt.Sprintf("too big, MTU %d", b), "host unreachable"}[min(a, 3)]}
 	}
 	return lvs.Step{}
 }
@@ -181,6 +182,9 @@ func (t teller) method(dest, forward uint32) string {
 }
 
 func (t teller) hop(ifindex, flags uint32) lvs.Step {
+	if ifindex == 0 && flags&nexthopFailed != 0 {
+		return lvs.Step{What: "cannot be sent to the real server", Why: lvs.NoRoute}
+	}
 	if ifindex == 0 {
 		return lvs.Step{What: "asks the kernel for the way", Why: "no path to the real server is known yet"}
 	}
@@ -188,7 +192,10 @@ func (t teller) hop(ifindex, flags uint32) lvs.Step {
 	if i, err := net.InterfaceByIndex(int(ifindex)); err == nil {
 		step.What = "leaves by " + i.Name
 	}
-	if flags&nexthopResolved == 0 {
+	if flags&nexthopFailed != 0 {
+		step.What = strings.Replace(step.What, "leaves", "would leave", 1)
+		step.Why = lvs.NoNeighbour
+	} else if flags&nexthopResolved == 0 {
 		step.Why = "the next hop's link address is not known yet; the kernel will ask for it"
 	}
 	return step

@@ -73,6 +73,14 @@ func TestEveryFate(t *testing.T) {
 			r.put(svc)
 			return segment(client, svc.Key.Addr, "S")
 		},
+		"unreachable": func(r *rig) []byte {
+			svc := tcpService(lvs.RR, lvs.Masquerade, 1)
+			svc.Key.Addr = netip.MustParseAddrPort("192.0.2.2:80")
+			svc.Destinations[0].Addr = netip.MustParseAddrPort("240.9.9.9:80")
+			r.plane.paths[svc.Destinations[0].Addr.Addr()] = lvs.Path{Trouble: lvs.NoRoute}
+			r.put(svc)
+			return segment(client, svc.Key.Addr, "S")
+		},
 		"fragment-lost": func(*rig) []byte { return segment(client, vip, "S", func(ip *layers.IPv4) { ip.FragOffset = 9 }) },
 		"loopback": func(r *rig) []byte {
 			svc := tcpService(lvs.RR, lvs.Masquerade, 1)

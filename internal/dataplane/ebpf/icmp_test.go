@@ -22,10 +22,14 @@ func TestErrorsOfTheDirector(t *testing.T) {
 		verdict string
 		v4      layers.ICMPv4TypeCode
 		v6      layers.ICMPv6TypeCode
+		trouble string
 	}{
-		{"hop count", 1500, 1, 1, "ttl-exceeded", layers.CreateICMPv4TypeCode(11, 0), layers.CreateICMPv6TypeCode(3, 0)},
-		{"too big", 1280, 1, 64, "too-big", layers.CreateICMPv4TypeCode(3, 4), layers.CreateICMPv6TypeCode(2, 0)},
-		{"nobody", 1500, 0, 64, "no-destination", layers.CreateICMPv4TypeCode(3, 3), layers.CreateICMPv6TypeCode(1, 4)},
+		{"hop count", 1500, 1, 1, "ttl-exceeded", layers.CreateICMPv4TypeCode(11, 0), layers.CreateICMPv6TypeCode(3, 0), ""},
+		{"too big", 1280, 1, 64, "too-big", layers.CreateICMPv4TypeCode(3, 4), layers.CreateICMPv6TypeCode(2, 0), ""},
+		{"nobody", 1500, 0, 64, "no-destination", layers.CreateICMPv4TypeCode(3, 3), layers.CreateICMPv6TypeCode(1, 4), ""},
+		{"no route", 0, 1, 64, "unreachable", layers.CreateICMPv4TypeCode(3, 1), layers.CreateICMPv6TypeCode(1, 3), lvs.NoRoute},
+		{"no route, last hop", 0, 1, 1, "unreachable", layers.CreateICMPv4TypeCode(3, 1), layers.CreateICMPv6TypeCode(1, 3), lvs.NoRoute},
+		{"no neighbour", 1500, 1, 64, "unreachable", layers.CreateICMPv4TypeCode(3, 1), layers.CreateICMPv6TypeCode(1, 3), lvs.NoNeighbour},
 	} {
 		for _, v6 := range []bool{false, true} {
 			t.Run(tt.name+map[bool]string{false: " IPv4", true: " IPv6"}[v6], func(t *testing.T) {
@@ -35,6 +39,7 @@ func TestErrorsOfTheDirector(t *testing.T) {
 					svc, from = tcpService6(lvs.RR, lvs.Masquerade, tt.dests), client6
 				}
 				r.reach(tt.mtu, false, svc)
+				r.inTrouble(tt.trouble)
 				r.put(svc)
 				packet := long(from, svc.Key.Addr, tt.ttl)
 				f := r.ingress(packet)
@@ -45,12 +50,41 @@ func TestErrorsOfTheDirector(t *testing.T) {
 				if s.from.Addr() != svc.Key.Addr.Addr() || s.to.Addr() != from.Addr() {
 					t.Errorf("the error goes from %s to %s", s.from, s.to)
 				}
-				if tt.verdict == "too-big" {
+				if tt.verdict == "too-big" || tt.trouble == lvs.NoNeighbour {
 					packet = long(from, svc.Key.Addr, tt.ttl-1) // the hop was taken off before
 				}
 				checkError(t, s.pkt, tt.v4, tt.v6, v6, packet, tt.mtu)
 			})
 		}
+	}
+}
+
+// inTrouble gives all paths the same trouble.
+func (r *rig) inTrouble(trouble string) {
+	for a, p := range r.plane.paths {
+		p.MAC, p.Trouble = [6]byte{}, trouble
+		switch trouble {
+		case "":
+			continue
+		case lvs.NoRoute:
+			p = lvs.Path{Trouble: trouble}
+		}
+		r.plane.paths[a] = p
+	}
+}
+
+// TestLaterFragmentsOfARefusedOne: the parts of a datagram share one fate, also if
+// the first was refused.
+func TestLaterFragmentsOfARefusedOne(t *testing.T) {
+	r := newRig(t)
+	svc := tcpService(lvs.RR, lvs.Masquerade, 1)
+	r.reach(1500, false, svc)
+	r.inTrouble(lvs.NoNeighbour)
+	r.put(svc)
+	first := r.ingress(segment(client, vip, "S", func(ip *layers.IPv4) { ip.Flags = layers.IPv4MoreFragments }))
+	later := r.ingress(segment(client, vip, "S", func(ip *layers.IPv4) { ip.FragOffset = 9 }))
+	if first.verdict != "unreachable" || later.verdict != "unreachable" || later.action != tcShot {
+		t.Errorf("first %q, later %q with action %d", first.verdict, later.verdict, later.action)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // layout is WEIR_LAYOUT of types.h.
-const layout = 17
+const layout = 18
 
 // slotsEach is how many slots there are for each destination: one where it
 // stands, one while its service is replaced, and on average six for the tables

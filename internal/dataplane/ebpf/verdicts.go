@@ -20,7 +20,7 @@ var verdictNames = [engineVerdictV_COUNT]lvs.PacketVerdict{
 	engineVerdictV_TOO_BIG:        {Name: "too-big", Fate: lvs.Dropped, Drop: true, Help: "larger than the path ahead; a request is answered so that the client sends smaller ones"},
 	engineVerdictV_DEST_GONE:      {Name: "destination-gone", Fate: lvs.Dropped, Drop: true, Help: "of a connection whose real server was removed; quiesce before removing"},
 	engineVerdictV_TABLE_FULL:     {Name: "table-full", Fate: lvs.Dropped, Drop: true, Help: "no room for a new connection; raise engine.connections, or engine.wide for persistent services"},
-	engineVerdictV_NO_ROUTE:       {Name: "no-route", Fate: lvs.Dropped, Drop: true, Help: "no route to the real server, or back to the client"},
+	engineVerdictV_NO_ROUTE:       {Name: "no-route", Fate: lvs.Dropped, Drop: true, Help: "no route back to the client, or no way to the real server known yet"},
 	engineVerdictV_FORWARDING_OFF: {Name: "forwarding-off", Fate: lvs.Dropped, Drop: true, Help: "answers cannot be routed: set net.ipv4.ip_forward (net.ipv6.conf.all.forwarding) to 1"},
 	engineVerdictV_FRAGMENT_LOST:  {Name: "fragment-lost", Fate: lvs.Passed, Help: "a later fragment that came before its first one"},
 	engineVerdictV_LOOPBACK:       {Name: "loopback", Fate: lvs.Dropped, Drop: true, Help: "masquerading to a loopback address for another host cannot work; use gate, or an address of the director"},
@@ -30,5 +30,6 @@ var verdictNames = [engineVerdictV_COUNT]lvs.PacketVerdict{
 	engineVerdictV_BYPASSED:       {Name: "bypassed", Fate: lvs.Passed, Help: "cache_bypass: nobody serves the firewall mark, so packets go where they were sent"},
 	engineVerdictV_STRAY:          {Name: "stray", Fate: lvs.Dropped, Drop: true, Help: "nat_icmp_send: of a masqueraded real server, but of no connection; answered with port unreachable"},
 	engineVerdictV_TUNNEL_ERROR:   {Name: "tunnel-error", Fate: lvs.Dropped, Drop: true, Help: "routers' words about tunnels to real servers, taken note of"},
+	engineVerdictV_UNREACHABLE:    {Name: "unreachable", Fate: lvs.Dropped, Drop: true, Help: "no route to the real server, or its neighbour entry failed; answered with host unreachable"},
 	engineVerdictV_HELPER:         {Name: "helper-failed", Fate: lvs.Dropped, Drop: true, Help: "the kernel refused to change the packet; memory is short"},
 }
