@@ -24,6 +24,7 @@ type Config struct {
 	Engine   Engine
 	Marks    []lvs.Rule // the first that fits counts
 	Services []Service
+	Routers  []Router
 	Drift    Drift // of a table that others change, too
 
 	// AutoReload watches the file and reloads when its content changes.

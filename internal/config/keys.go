@@ -176,6 +176,7 @@ var rootKeys = &object{name: "weir.yaml", help: "Configuration of weir.", keys: 
 	{name: "engine", form: formObject, of: engineKeys, help: engineKeys.help},
 	{name: "defaults", form: formObject, of: defaultsKeys, help: defaultsKeys.help},
 	{name: "marks", form: formList, of: markKeys, help: "which packets get which firewall mark; the first that fits counts"},
+	{name: "routers", form: formList, of: routerKeys, help: "virtual routers: the addresses that this director and its peers share"},
 	{name: "services", form: formList, of: serviceKeys, help: "the virtual services"},
 }}
 

@@ -24,6 +24,11 @@ var samples = map[string]struct {
 	"audit_file": {"/var/log/audit", nil},
 	"api.listen": {[]string{"[::1]:1"}, nil}, "api.certificate": {"/x", nil}, "api.key": {"/x", nil}, "api.tokens": {"/x", nil},
 	"api.client_ca": {"/x", nil}, "api.rate": {7, nil}, "api.connections": {8, nil},
+	"routers.name": {"b", nil}, "routers.interface": {"eth1", nil}, "routers.id": {8, nil}, "routers.version": {2, object{"interval": "1s"}},
+	"routers.priority": {200, nil}, "routers.interval": {"1s", nil}, "routers.preempt": {false, nil}, "routers.preempt_delay": {"5s", nil},
+	"routers.group": {"g", nil}, "routers.password": {"secret", object{"version": 2}}, "routers.source": {"10.0.0.2", nil},
+	"routers.peers": {[]string{"10.0.0.3"}, nil}, "routers.addresses": {[]string{"10.0.0.9/24 dev eth1"}, nil}, "routers.also": {[]string{"2001:db8::9/64"}, nil},
+	"routers.announce.repeat": {7, nil}, "routers.announce.delay": {"7s", nil}, "routers.announce.refresh": {"7s", nil},
 	"api.clients.name": {"x", nil}, "api.clients.role": {"admin", nil},
 	"proc_files.directory": {"/run/x", nil}, "proc_files.interval": {"7s", object{"directory": "/run/x"}},
 	"proc_files.connections": {false, object{"directory": "/run/x"}},
@@ -84,6 +89,10 @@ func document(path []string, value any, siblings object) []byte {
 		root["api"] = object{"listen": []string{"127.0.0.1:1"}, "certificate": "/c", "key": "/k", "tokens": "/t", "client_ca": "/ca",
 			"clients": []object{client}}
 	}
+	router := object{"name": "a", "interface": "eth0", "id": 7, "addresses": []string{"10.0.0.9/24"}}
+	if path[0] == "routers" {
+		root["routers"] = []object{router}
+	}
 	at, above := root, root
 	for _, name := range path[:len(path)-1] {
 		above = at
@@ -92,6 +101,8 @@ func document(path []string, value any, siblings object) []byte {
 			at = service
 		case name == "destinations":
 			at = destination
+		case name == "routers":
+			at = router
 		case name == "marks":
 			at = mark
 		case name == "clients":

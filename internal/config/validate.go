@@ -31,6 +31,7 @@ func Validate(c *Config) Problems {
 		}
 		seen[s.Key] = s.Place
 	}
+	v.routers(c)
 	v.api(c)
 	return v.Problems
 }

@@ -40,6 +40,13 @@ func Write(c Config) []byte {
 	if len(marks.Content) > 0 {
 		root.add("marks", marks)
 	}
+	routers := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, r := range c.Routers {
+		routers.Content = append(routers.Content, routerNode(r).node())
+	}
+	if len(routers.Content) > 0 {
+		root.add("routers", routers)
+	}
 	services := &yaml.Node{Kind: yaml.SequenceNode}
 	for _, s := range c.Services {
 		services.Content = append(services.Content, serviceNode(s).node())

@@ -26,6 +26,10 @@ func withoutPlaces(c config.Config) config.Config {
 	for i := range c.API.Clients {
 		c.API.Clients[i].Place = config.Place{}
 	}
+	c.Routers = slices.Clone(c.Routers)
+	for i := range c.Routers {
+		c.Routers[i].Place = config.Place{}
+	}
 	c.Services = slices.Clone(c.Services)
 	for i := range c.Services {
 		s := &c.Services[i]
@@ -89,6 +93,9 @@ func drawConfig(t *rapid.T) config.Config {
 		e.Dataplane, e.Sysctls, e.Timeouts = config.IPVS, c.Engine.Sysctls, c.Engine.Timeouts
 		c.Engine, c.Marks = e, nil
 		c.Drift = rapid.SampledFrom([]config.Drift{"report", "correct"}).Draw(t, "drift")
+	}
+	for i := range rapid.IntRange(0, 2).Draw(t, "routers") {
+		c.Routers = append(c.Routers, drawRouter(t, i))
 	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "services") {
 		c.Services = append(c.Services, drawService(t, i))

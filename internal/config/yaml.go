@@ -68,6 +68,9 @@ func (r *reader) root(n *yaml.Node, c *Config) {
 	for _, m := range f.children("marks") {
 		c.Marks = append(c.Marks, r.marks(m)...)
 	}
+	for _, x := range f.children("routers") {
+		c.Routers = append(c.Routers, r.router(x))
+	}
 	for _, s := range f.children("services") {
 		if svc, ok := r.service(s, d); ok {
 			c.Services = append(c.Services, svc)
