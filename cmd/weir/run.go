@@ -133,10 +133,11 @@ func runDaemon(ctx context.Context, m machinery) error {
 		o.Watcher = network
 	}
 	d = director.New(o)
+	share := newSharing(m.Socket, d, log.With("room", "vrrp"))
 	keeper := guard.New(records)
 	r := newReloader(m, d, log, cfg, text, file)
 	counts := counterOf(dp)
-	shown := metrics.Handler(metrics.Options{Snapshot: d.Snapshot, Totals: dp.Totals, Version: m.env.Version})
+	shown := metrics.Handler(metrics.Options{Snapshot: d.Snapshot, Routers: share.list, Totals: dp.Totals, Version: m.env.Version})
 	var door *api.Door // its handler is made first
 	handler := api.Handler(api.Options{Metrics: shown, Director: d, Observer: counts, Zero: counts.Zero, Explainer: explainer(dp), Sync: syncer(dp), Version: m.env.Version, PID: os.Getpid(),
 		Started: time.Now(), Reload: r.ask, Apply: r.apply, Rollback: r.rollback, History: r.history.versions,
@@ -144,14 +145,14 @@ func runDaemon(ctx context.Context, m machinery) error {
 		Read: func(file string, text []byte, format string) (config.Config, config.Problems) {
 			return all.Read(file, text, format, m.env.Names)
 		},
-		Refused: r.refused,
-		Served:  func() ([]string, []string) { return door.Served() },
-		Down:    func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
+		Refused: r.refused, Routers: share.list, HandOver: share.handOver,
+		Served: func() ([]string, []string) { return door.Served() },
+		Down:   func() []lvs.ServiceKey { stop(errDown); return r.kept() }})
 
 	door = api.NewDoor(keeper, handler, log.With("room", "api"))
 	proc := procfiles.New(procfiles.Source{Snapshot: d.Snapshot, Totals: counts.Totals, Connections: counts.Connections},
 		procPath(m.Socket), log.With("room", "procfiles"))
-	r.beside = besides{door, records, proc}
+	r.beside = besides{door, records, proc, share}
 	logProblems(log, r.beside.set(cfg))
 
 	log.Info("weir starts", "version", m.env.Version, "file", m.File, "dataplane", dp.Plane().Name)
@@ -167,6 +168,7 @@ func runDaemon(ctx context.Context, m machinery) error {
 	g.Go(func() error { return door.Run(ctx) })
 	g.Go(func() error { return proc.Run(ctx) })
 	g.Go(func() error { return r.run(ctx) })
+	g.Go(func() error { return share.run(ctx) })
 	g.Go(func() error { return m.ready(ctx, d) })
 	g.Go(func() error { return m.watchdog(ctx, d) })
 	err = g.Wait()

@@ -78,6 +78,10 @@ type Options struct {
 	History func() ([]client.Version, error)
 	// Refused is why the latest reload was refused; empty if it was not.
 	Refused func() string
+	// Routers are the virtual routers this director takes part in.
+	Routers func() []lvs.RouterRole
+	// HandOver makes one give its addresses to a peer.
+	HandOver func(ctx context.Context, router string) error
 	// Served is where the API is served over TCP, and what is wrong with that.
 	// Nil: nowhere.
 	Served func() (addresses, wrong []string)
@@ -115,6 +119,7 @@ func Handler(o Options) http.Handler {
 	huma.Get(a, "/v1/status", h.status, says("status", lvs.RoleRead, "How weir is"))
 	h.table(a)
 	h.sync(a)
+	h.routers(a)
 	huma.Get(a, "/v1/connections", h.connections, says("connections", lvs.RoleRead, "Connections that match"))
 	huma.Get(a, "/v1/totals", h.totals, says("totals", lvs.RoleRead, "Every counter"))
 	huma.Get(a, "/v1/explain", h.explain, says("explain", lvs.RoleRead, "What would happen to a packet, and why"))

@@ -41,6 +41,10 @@ var arrows = map[string][]string{
 	"internal/dialect/all":             {"dialect", "dialect/*", "config", "lvs"},
 	"internal/sched":                   {"lvs"},
 	"internal/plan":                    {"config", "lvs"},
+	"internal/vrrp":                    {"lvs"},
+	"internal/announce":                {"lvs"},
+	"internal/netif/advert":            nil,
+	"internal/netif/hold":              {"lvs"},
 	"internal/health":                  {"lvs"},
 	"internal/netif":                   {"netif/*", "lvs"},
 	"internal/netif/hook":              {"lvs"},
@@ -90,7 +94,7 @@ var foreign = []struct {
 	allowed []string
 }{
 	{"github.com/cilium/ebpf", []string{"internal/dataplane/ebpf", "internal/realserver/decap", "internal/bench"}},
-	{"github.com/vishvananda/", []string{"internal/netif", "internal/netif/hook", "internal/netif/local", "internal/lab"}},
+	{"github.com/vishvananda/", []string{"internal/netif", "internal/netif/hook", "internal/netif/local", "internal/netif/advert", "internal/netif/hold", "internal/lab"}},
 	{"github.com/danielgtaylor/huma", []string{"internal/api"}},
 	{"github.com/prometheus/", []string{"internal/metrics"}},
 	{"github.com/spf13/cobra", []string{"internal/cli", "internal/demo", "cmd/weir", "cmd/weir-bench"}},

@@ -198,7 +198,7 @@ func (c *command) root() *cobra.Command {
 	f.BoolVar(&c.json, "json", false, "print JSON, in the form of the API")
 	c.at.flags(f, c.Socket)
 	root.AddCommand(c.run(), c.check(), c.diff(), c.convert(), c.schema(), c.status(), c.services(),
-		c.connections(), c.explain(), c.totals(), c.events(), c.reload(), c.down(), c.realserver(), c.demo(), c.ipvsadm(), c.proc(), c.metrics(), c.token(), c.apply(),
+		c.connections(), c.explain(), c.totals(), c.events(), c.directors(), c.handover(), c.reload(), c.down(), c.realserver(), c.demo(), c.ipvsadm(), c.proc(), c.metrics(), c.token(), c.apply(),
 		c.rollback(), c.history(), c.version())
 	root.AddCommand(c.orders()...)
 	root.AddCommand(c.More...)

@@ -60,6 +60,7 @@ type mind struct {
 
 	installed plan.Book // what the data plane holds, by our own book
 	share     sharing
+	roles     map[string]lvs.RouterState // what this director is for each virtual router
 	read      bool // the book was opened with what is there
 	wanted    plan.Book
 	fallback  map[lvs.ServiceKey]bool

@@ -47,7 +47,7 @@ type Plane struct {
 // An Event is one change worth telling people about.
 type Event struct {
 	At          time.Time `json:"at"`
-	Kind        string    `json:"kind"` // destination-down, destination-up, fallback-on, fallback-off, configuration, unreachable, problem, drift, …
+	Kind        string    `json:"kind"` // destination-down, destination-up, fallback-on, fallback-off, configuration, unreachable, problem, drift, router, …
 	Service     string    `json:"service,omitempty"`
 	Destination string    `json:"destination,omitempty"`
 	Text        string    `json:"text"`

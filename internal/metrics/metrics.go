@@ -16,6 +16,7 @@ import (
 // Options are what is shown.
 type Options struct {
 	Snapshot func() *lvs.Snapshot
+	Routers  func() []lvs.RouterRole                   // nil: none
 	Totals   func(context.Context) (lvs.Totals, error) // as the data plane counts: zeroing must not show
 	Version  string
 }
@@ -24,12 +25,16 @@ type Options struct {
 type picture struct {
 	version string
 	s       *lvs.Snapshot
+	routers []lvs.RouterRole
 	totals  lvs.Totals
 	err     error // why there are no totals
 }
 
 func (o Options) picture(ctx context.Context) picture {
 	p := picture{version: o.Version, s: o.Snapshot()}
+	if o.Routers != nil {
+		p.routers = o.Routers()
+	}
 	p.totals, p.err = o.Totals(ctx)
 	return p
 }
@@ -84,6 +89,16 @@ func (f few) Collect(ch chan<- prometheus.Metric) {
 	show(serversUp).gauge(float64(alive))
 	for reason, n := range dead {
 		show(serversDown).gauge(float64(n), string(reason))
+	}
+	for _, r := range f.routers {
+		name := r.Router.Name
+		show(routerActive).gauge(float64(flag(r.State == lvs.RouterActive)), name)
+		show(routerFault).gauge(float64(flag(r.State == lvs.RouterFault)), name)
+		show(routerPriority).gauge(float64(r.Priority), name)
+		show(routerTakeovers).counter(r.Counts.Takeovers, name)
+		show(routerAdverts).counter(r.Counts.Sent, name, "sent")
+		show(routerAdverts).counter(r.Counts.Heard, name, "heard")
+		show(routerAdverts).counter(r.Counts.Refused, name, "refused")
 	}
 	show(readable).gauge(float64(flag(f.err == nil)))
 	if f.err != nil {

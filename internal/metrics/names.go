@@ -39,6 +39,12 @@ var (
 	serversUp   = name("real_servers_up", "Real servers that are up, each counted in every service.")
 	serversDown = name("real_servers_down", "Real servers that are down, by reason.", "reason")
 
+	routerActive    = name("router_active", "1 while this director holds the addresses of the virtual router. The sum over all directors must be 1.", "router")
+	routerFault     = name("router_fault", "1 while this director cannot take part: an interface is down, say.", "router")
+	routerPriority  = name("router_priority", "Its priority as advertised now.", "router")
+	routerTakeovers = name("router_takeovers_total", "How often this director became active; a steady rise is two directors that do not hear each other.", "router")
+	routerAdverts   = name("router_adverts_total", "Adverts sent and heard, and packets of its number that were refused; a rise of those is a peer with another password, version or interval.", "router", "way")
+
 	fallback  = of("service_fallback", "1 while the fallback stands in: no real server is up.", gauge)
 	up        = of("destination_up", "1 if the real server is up.", gauge)
 	ordered   = of("destination_ordered", "1 if an operator's order holds its weight.", gauge)

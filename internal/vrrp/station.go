@@ -167,6 +167,7 @@ func (m *mind) heard(s *station, p Packet, a Advert) {
 	if a.Priority == Owner && s.r.Priority == Owner {
 		m.once(s, "two directors call themselves owner of the addresses", "from", p.From.String())
 	}
+	was := s.role.Active
 	if s.r.State != Initialize && a.Priority > 0 {
 		s.role.Active = p.From
 	}
@@ -174,6 +175,8 @@ func (m *mind) heard(s *station, p Packet, a Advert) {
 	m.step(s, Hear{From: p.From, Priority: a.Priority, Interval: a.Interval})
 	if s.r.State == Active {
 		s.role.Active = s.r.Self
+	} else if s.role.Active != was {
+		m.tell(s) // who holds the addresses is news
 	}
 }
 

@@ -223,6 +223,18 @@ func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
 	return ask[Reloaded](ctx, c, http.MethodPost, "/v1/reload", nil)
 }
 
+// Routers are the virtual routers this director takes part in.
+func (c *Client) Routers(ctx context.Context) ([]Router, error) {
+	return get[[]Router](ctx, c, "/v1/routers", nil)
+}
+
+// HandOver makes this director give the addresses of a virtual router to a
+// peer.
+func (c *Client) HandOver(ctx context.Context, router string) error {
+	_, err := c.do(ctx, http.MethodPost, "/v1/routers/"+url.PathEscape(router)+"/handover", nil, nil)
+	return err
+}
+
 // Down makes weir take its table away and stop. The answer comes before it
 // has stopped.
 func (c *Client) Down(ctx context.Context) (Downed, error) {

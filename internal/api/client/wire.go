@@ -39,6 +39,25 @@ type Drift struct {
 	Lines   []string `json:"lines" doc:"of ipvsadm, that would put it right; of a foreign service, those that made it"`
 }
 
+// A Router is a virtual router as this director sees it.
+type Router struct {
+	Name      string     `json:"name"`
+	Interface string     `json:"interface" doc:"where its adverts travel"`
+	ID        uint8      `json:"id"`
+	Version   uint8      `json:"version" doc:"of VRRP"`
+	Group     string     `json:"group,omitempty" doc:"of routers that move together"`
+	State     string     `json:"state" enum:"init,backup,active,fault" doc:"what this director is for it"`
+	Since     time.Time  `json:"since"`
+	Why       string     `json:"why,omitempty"`
+	Priority  uint8      `json:"priority" doc:"that counts now"`
+	Active    netip.Addr `json:"active,omitzero" doc:"the director that holds the addresses"`
+	Addresses []string   `json:"addresses" doc:"as ip(8) writes them"`
+	Sent      uint64     `json:"adverts_sent"`
+	Heard     uint64     `json:"adverts_heard"`
+	Refused   uint64     `json:"adverts_refused" doc:"packets with its number that were not believed; the log says why"`
+	Takeovers uint64     `json:"takeovers" doc:"how often this director became active"`
+}
+
 // A ServiceSpec is what a virtual service is, in the words of ipvsadm.
 type ServiceSpec struct {
 	Service     string     `json:"service" example:"-t 192.0.2.1:80" doc:"in ipvsadm's notation, or tcp:192.0.2.1:80" maxLength:"100"`
