@@ -15,7 +15,7 @@ type besides struct {
 	door    *api.Door
 	records *audit.Log
 	proc    *procfiles.Keeper
-	share   *sharing
+	share   partner
 }
 
 // set does as c says from now. What cannot be done are warnings: the table

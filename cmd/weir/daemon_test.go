@@ -105,6 +105,7 @@ func newBench(t *testing.T, text string) *bench {
 		notify: func(s string) { fmt.Fprintln(b.states, s) },
 		open:   func(config.Engine, *slog.Logger) (plane, error) { return memoryPlane{b.plane}, nil },
 		remove: func() error { b.removed++; return nil },
+		share:  newSharing,
 		watch:  func(config.Engine, *slog.Logger) watcher { return quietNetwork{make(chan struct{}, 1)} }}
 	b.c = client.New(socket)
 	return b

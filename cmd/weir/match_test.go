@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weir-lb/weir/internal/api/client"
+	"github.com/weir-lb/weir/internal/director"
 	"github.com/weir-lb/weir/internal/lvs"
 )
 
@@ -47,6 +50,7 @@ func changings(configuration string) []changing {
 		{"set-timeouts", "PUT", "/v1/timeouts", `{"tcp":1234,"tcp_fin":0,"udp":0}`, "/v1/timeouts"},
 		{"start-sync", "POST", "/v1/sync-daemons", `{"role":"backup","interface":"eth0"}`, "/v1/sync-daemons"},
 		{"stop-sync", "DELETE", "/v1/sync-daemons/backup", "", "/v1/sync-daemons"},
+		{"handover", "POST", "/v1/routers/outside/handover", "", "/v1/routers"},
 		{"apply-config", "PUT", "/v1/config", asText(configuration), "/v1/config"},
 		{"rollback", "POST", "/v1/config/rollback", "", "/v1/config"},
 		{"reload", "POST", "/v1/reload", "", "/v1/config"},
@@ -60,7 +64,7 @@ func changings(configuration string) []changing {
 func (b *bench) tags() string {
 	b.t.Helper()
 	out := ""
-	for _, path := range []string{"/v1/table", "/v1/timeouts", "/v1/config", "/v1/sync-daemons"} {
+	for _, path := range []string{"/v1/table", "/v1/timeouts", "/v1/config", "/v1/sync-daemons", "/v1/routers"} {
 		out += path + " " + b.tag(path) + " "
 	}
 	return out
@@ -80,6 +84,7 @@ func (b *bench) tag(path string) string {
 func TestNoUpdateIsLost(t *testing.T) {
 	b := newBench(t, cf(1, ""))
 	b.syncing()
+	b.m.share = func(string, *director.Director, *slog.Logger) partner { return &active{} }
 	b.start()
 	_, _, doc := b.ask("GET", "/openapi.json", "")
 	left := map[string]bool{}
@@ -242,3 +247,21 @@ func TestAnEditedFileIsNotOverwritten(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// active is a part in one virtual router, whose addresses it holds until it is
+// asked to hand them over.
+type active struct{ given atomic.Bool }
+
+func (a *active) set([]lvs.Router) {}
+
+func (a *active) list() []lvs.RouterRole {
+	state := lvs.RouterActive
+	if a.given.Load() {
+		state = lvs.RouterBackup
+	}
+	return []lvs.RouterRole{{Router: lvs.Router{Name: "outside"}, State: state}}
+}
+
+func (a *active) handOver(context.Context, string) error { a.given.Store(true); return nil }
+
+func (a *active) run(ctx context.Context) error { <-ctx.Done(); return nil }

@@ -40,7 +40,7 @@ type sharing struct {
 	wake  chan struct{}
 }
 
-func newSharing(socket string, d *director.Director, log *slog.Logger) *sharing {
+func newSharing(socket string, d *director.Director, log *slog.Logger) partner {
 	s := &sharing{file: addressesPath(socket), log: log, d: d, sets: make(chan []lvs.Router, 1), roles: map[string]lvs.RouterRole{}, wake: make(chan struct{}, 1)}
 	s.failed.Store(&[]lvs.RouterRole{})
 	return s
@@ -49,6 +49,16 @@ func newSharing(socket string, d *director.Director, log *slog.Logger) *sharing 
 // addressesPath is where the weir behind a socket writes down which addresses
 // it has added.
 func addressesPath(socket string) string { return filepath.Join(filepath.Dir(socket), "addresses") }
+
+// release takes away the addresses that a weir which no longer runs has left.
+func release(file string) error {
+	h, err := hold.Open(file)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return h.Set(nil)
+}
 
 // set is what routers there are from now on. It does not wait.
 func (s *sharing) set(routers []lvs.Router) {

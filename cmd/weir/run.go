@@ -43,6 +43,14 @@ type watcher interface {
 	Run(ctx context.Context, told func(lvs.Network)) error
 }
 
+// A partner is this director's part in virtual routers.
+type partner interface {
+	set([]lvs.Router) // all there are; it does not wait
+	list() []lvs.RouterRole
+	handOver(ctx context.Context, router string) error
+	run(ctx context.Context) error
+}
+
 // A machinery is the part of the daemon that differs under test.
 type machinery struct {
 	cli.RunOptions
@@ -54,6 +62,7 @@ type machinery struct {
 	open    func(config.Engine, *slog.Logger) (plane, error)
 	remove  func() error                              // takes away what weir leaves standing when it only ends
 	watch   func(config.Engine, *slog.Logger) watcher // nil if there is nothing to watch
+	share   func(socket string, d *director.Director, log *slog.Logger) partner
 	// syslog finds the system log.
 	syslog func(syslog.Priority) (*syslog.Writer, error)
 }
@@ -61,7 +70,7 @@ type machinery struct {
 func system(env cli.Env, o cli.RunOptions, hangup <-chan os.Signal) machinery {
 	return machinery{RunOptions: o, env: env, lock: lockName, hangup: hangup, notify: notify,
 		syslog:  func(p syslog.Priority) (*syslog.Writer, error) { return syslog.New(p, "weir") },
-		journal: isJournal(os.Stderr, os.Getenv("JOURNAL_STREAM")), open: opener(o.Socket), remove: removeAll,
+		journal: isJournal(os.Stderr, os.Getenv("JOURNAL_STREAM")), open: opener(o.Socket), remove: removeAll, share: newSharing,
 		watch: func(e config.Engine, log *slog.Logger) watcher {
 			if !watching(e) {
 				return nil
@@ -133,7 +142,7 @@ func runDaemon(ctx context.Context, m machinery) error {
 		o.Watcher = network
 	}
 	d = director.New(o)
-	share := newSharing(m.Socket, d, log.With("room", "vrrp"))
+	share := m.share(m.Socket, d, log.With("room", "vrrp"))
 	keeper := guard.New(records)
 	r := newReloader(m, d, log, cfg, text, file)
 	counts := counterOf(dp)
@@ -182,7 +191,7 @@ func statePath(socket string) string { return filepath.Join(filepath.Dir(socket)
 
 // forget takes away what is remembered about a table that is taken away.
 func forget(socket string) error {
-	return errors.Join(state.Remove(statePath(socket)), historyOf(socket).remove(), procfiles.Remove(procPath(socket)))
+	return errors.Join(state.Remove(statePath(socket)), historyOf(socket).remove(), procfiles.Remove(procPath(socket)), release(addressesPath(socket)))
 }
 
 // remembered is what an earlier weir knew of the table that is standing. What

@@ -22,6 +22,7 @@ const (
 	timeoutTag = "/v1/timeouts"
 	configTag  = "/v1/config"
 	syncTag    = "/v1/sync-daemons"
+	routersTag = "/v1/routers"
 )
 
 // minds says whose tags an operation compares.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -11,18 +12,24 @@ import (
 )
 
 func (h handlers) routers(a huma.API) {
-	huma.Get(a, "/v1/routers", h.listRouters, says("routers", lvs.RoleRead, "The virtual routers this director takes part in"))
-	huma.Post(a, "/v1/routers/{router}/handover", h.handOver, says("handover", lvs.RoleOperate, "Give the addresses of a virtual router to a peer"))
+	huma.Get(a, routersTag, h.listRouters, says("routers", lvs.RoleRead, "The virtual routers this director takes part in"))
+	huma.Post(a, routersTag+"/{router}/handover", h.handOver, says("handover", lvs.RoleOperate, "Give the addresses of a virtual router to a peer"), minds(routersTag))
 }
 
-func (h handlers) listRouters(context.Context, *struct{}) (*body[[]client.Router], error) {
-	out := []client.Router{}
-	if h.o.Routers != nil {
-		for _, r := range h.o.Routers() {
-			out = append(out, toRouter(r))
-		}
+// roles are those of the virtual routers, where there are any.
+func (h handlers) roles() []lvs.RouterRole {
+	if h.o.Routers == nil {
+		return nil
 	}
-	return &body[[]client.Router]{out}, nil
+	return h.o.Routers()
+}
+
+func (h handlers) listRouters(context.Context, *struct{}) (*tagged[[]client.Router], error) {
+	all, out := h.roles(), []client.Router{}
+	for _, r := range all {
+		out = append(out, toRouter(r))
+	}
+	return withTag(lvs.RolesTag(all), out), nil
 }
 
 func toRouter(r lvs.RouterRole) client.Router {
@@ -40,13 +47,17 @@ type routerPath struct {
 }
 
 func (h handlers) handOver(ctx context.Context, q *routerPath) (*struct{}, error) {
-	if h.o.HandOver == nil {
-		return nil, huma.Error409Conflict("no virtual router runs here")
+	var err error
+	switch m := match(ctx); {
+	case m != nil && !m.Fits(lvs.RolesTag(h.roles()), true):
+		err = problem(fmt.Errorf("the virtual routers: %w", lvs.ErrChanged))
+	case h.o.HandOver == nil:
+		err = huma.Error409Conflict("no virtual router runs here")
+	default:
+		if e := h.o.HandOver(ctx, q.Router); e != nil {
+			err = huma.Error409Conflict(e.Error())
+		}
 	}
-	err := h.o.HandOver(ctx, q.Router)
 	guard.Of(ctx).Note("hand over virtual router "+q.Router, err)
-	if err != nil {
-		return nil, huma.Error409Conflict(err.Error())
-	}
-	return nil, nil
+	return nil, err
 }

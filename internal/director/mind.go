@@ -61,7 +61,7 @@ type mind struct {
 	installed plan.Book // what the data plane holds, by our own book
 	share     sharing
 	roles     map[string]lvs.RouterState // what this director is for each virtual router
-	read      bool // the book was opened with what is there
+	read      bool                       // the book was opened with what is there
 	wanted    plan.Book
 	fallback  map[lvs.ServiceKey]bool
 	shown     lvs.Snapshot // the latest, whose tables the next one shares

@@ -1,8 +1,10 @@
 package lvs
 
 import (
+	"hash/fnv"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -117,4 +119,14 @@ type RouterCounts struct {
 	Sent, Heard uint64 // adverts
 	Takeovers   uint64 // how often it became active
 	Refused     uint64 // packets that were no adverts for it: wrong in a way that is told in the log
+}
+
+// RolesTag is a short text that is another one once one of the routers has
+// another state.
+func RolesTag(rs []RouterRole) string {
+	h := fnv.New64a()
+	for _, r := range rs {
+		_, _ = h.Write([]byte(r.Router.Name + " " + string(r.State) + "\n")) // a hash takes everything
+	}
+	return strconv.FormatUint(h.Sum64(), 16)
 }

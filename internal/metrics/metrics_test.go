@@ -25,7 +25,9 @@ var (
 )
 
 func options(err error) Options {
-	return Options{Version: "1.2", Snapshot: func() *lvs.Snapshot {
+	return Options{Version: "1.2", Routers: func() []lvs.RouterRole {
+		return []lvs.RouterRole{{Router: lvs.Router{Name: "outside"}, State: lvs.RouterActive, Priority: 150, Counts: lvs.RouterCounts{Sent: 11, Heard: 12, Takeovers: 13, Refused: 14}}}
+	}, Snapshot: func() *lvs.Snapshot {
 		return &lvs.Snapshot{Configured: true, Applied: time.Unix(1000, 0), Fallback: lvs.TableOf(map[lvs.ServiceKey]bool{web: true}),
 			Installed: lvs.ServiceTable(lvs.Service{Key: web, Destinations: []lvs.Destination{{Addr: one, Weight: 3}}}),
 			Orders:    lvs.TableOf(map[lvs.ServiceKey]map[netip.AddrPort]lvs.Order{web: {one: {Weight: 3}}}),
