@@ -20,7 +20,6 @@ const (
 	authNone   = 0
 	authSimple = 1
 
-	maxAddresses = 255
 	// MostInterval is the longest that fits version 3's 12 bits of centiseconds.
 	MostInterval = 4095 * 10 * time.Millisecond
 )
