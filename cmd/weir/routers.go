@@ -299,6 +299,9 @@ func (s *sharing) follow(ended <-chan struct{}, holder *hold.Holder, announcer *
 			continue // it is not known yet where addresses could be
 		}
 		held := plan.Held(roles, holder.Held())
+		if last {
+			held = nil // also what nobody had decided about yet
+		}
 		if err := holder.Set(held); err != nil {
 			s.log.Error("addresses are not as they should be", "error", err)
 			retry.Reset(again)

@@ -4,7 +4,6 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 )
@@ -19,9 +18,6 @@ const (
 	typeAdvert = 1
 	authNone   = 0
 	authSimple = 1
-
-	// MostInterval is the longest that fits version 3's 12 bits of centiseconds.
-	MostInterval = 4095 * 10 * time.Millisecond
 )
 
 // The groups every router of a segment listens to.
@@ -197,9 +193,4 @@ func sum(b []byte, version uint8, from, to netip.Addr) uint16 {
 		s = s&0xffff + s>>16
 	}
 	return ^uint16(s)
-}
-
-// String is the advert in one line, for the log.
-func (a Advert) String() string {
-	return fmt.Sprintf("VRRPv%d router %d priority %d every %s for %v", a.Version, a.ID, a.Priority, a.Interval, a.Addresses)
 }

@@ -41,7 +41,7 @@ func TestAdvertRoundTrip(t *testing.T) {
 		{Version: 2, ID: 1, Priority: 0, Interval: 255 * time.Second, Addresses: []netip.Addr{vip, right}, Password: "sec"},
 		{Version: 2, ID: 1, Priority: 1, Interval: time.Second, Password: "12345678"},
 		{Version: 3, ID: 255, Priority: 255, Interval: 10 * time.Millisecond, Addresses: []netip.Addr{vip}},
-		{Version: 3, ID: 9, Priority: 100, Interval: MostInterval, Addresses: []netip.Addr{vip6, left6}},
+		{Version: 3, ID: 9, Priority: 100, Interval: 4095 * 10 * time.Millisecond, Addresses: []netip.Addr{vip6, left6}},
 	} {
 		from, to := left, right
 		if len(a.Addresses) > 0 && a.Addresses[0].Is6() {

@@ -136,11 +136,8 @@ func (r Router) backup(e Event) (Router, []Action) {
 		r.State, r.Wants = Initialize, false
 		return r, []Action{Become{Initialize}}
 	case Expired:
-		if r.Grouped && !r.Wants {
-			r.Wants = true
-			return r, []Action{Arm{r.down()}, Ask{}}
-		}
 		if r.Grouped {
+			r.Wants = true
 			return r, []Action{Arm{r.down()}, Ask{}}
 		}
 		return r.become()

@@ -241,7 +241,7 @@ func (m *mind) yield(name string) error {
 		return fmt.Errorf("virtual router %s is %s here, not active", name, s.role.State)
 	}
 	for _, other := range m.group(s) {
-		m.why(other, "asked to hand over")
+		other.why = "asked to hand over"
 		m.step(other, Yield{})
 	}
 	return nil
@@ -271,7 +271,7 @@ func (m *mind) expire(now time.Time) {
 		}
 		if !s.timer.IsZero() && !now.Before(s.timer) {
 			s.timer = time.Time{}
-			m.why(s, "no advert of a director with a higher priority")
+			s.why = "no advert of a director with a higher priority"
 			m.step(s, Expired{})
 		}
 	}
@@ -293,7 +293,7 @@ func (m *mind) due() time.Time {
 // end lets all routers give up.
 func (m *mind) end() {
 	for _, name := range m.order {
-		m.why(m.stations[name], "weir ends")
+		m.stations[name].why = "weir ends"
 		m.step(m.stations[name], Shutdown{})
 	}
 	m.show()

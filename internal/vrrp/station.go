@@ -38,9 +38,6 @@ func (s *station) become(c lvs.Router) {
 	clear(s.said)
 }
 
-// why notes what the next change of state comes from.
-func (m *mind) why(s *station, text string) { s.why = text }
-
 // step is one step of the protocol with all that comes of it.
 func (m *mind) step(s *station, e Event) {
 	was := s.r.State
@@ -58,7 +55,7 @@ func (m *mind) step(s *station, e Event) {
 func (m *mind) follow(s *station) {
 	for _, o := range m.group(s) {
 		if o != s && o.r.State == Active {
-			m.why(o, "router "+s.cfg.Name+" of its group has become backup")
+			o.why = "router " + s.cfg.Name + " of its group has become backup"
 			m.step(o, Withdraw{})
 		}
 	}
@@ -96,7 +93,7 @@ func (m *mind) ask(s *station) {
 	}
 	for _, o := range all {
 		if o.r.State == Backup {
-			m.why(o, "no advert of a director with a higher priority in its group")
+			o.why = "no advert of a director with a higher priority in its group"
 			m.step(o, Take{})
 		}
 	}
@@ -171,7 +168,7 @@ func (m *mind) heard(s *station, p Packet, a Advert) {
 	if s.r.State != Initialize && a.Priority > 0 {
 		s.role.Active = p.From
 	}
-	m.why(s, whyHeard(p, a))
+	s.why = whyHeard(p, a)
 	m.step(s, Hear{From: p.From, Priority: a.Priority, Interval: a.Interval})
 	if s.r.State == Active {
 		s.role.Active = s.r.Self

@@ -32,11 +32,16 @@ const safety = 10 * time.Second
 // Watch tells how the interfaces are, at once and whenever something changes,
 // until ctx ends.
 func Watch(ctx context.Context, log *slog.Logger, told func(map[string]Link)) error {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("read interfaces: %w", err)
+	}
+	defer h.Close()
 	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
 	if err != nil {
 		return fmt.Errorf("hear of interfaces: %w", err)
 	}
-	defer context.AfterFunc(ctx, socket.Close)()
+	context.AfterFunc(ctx, socket.Close)
 	heard := make(chan struct{}, 1)
 	go func() {
 		for {
@@ -53,11 +58,6 @@ func Watch(ctx context.Context, log *slog.Logger, told func(map[string]Link)) er
 			}
 		}
 	}()
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("read interfaces: %w", err)
-	}
-	defer h.Close()
 	for {
 		links, err := read(h)
 		if err != nil {

@@ -187,14 +187,14 @@ func socket6(name string, index int) (int, error) {
 	return fd, nil
 }
 
-var errNotOpen = errors.New("the interface is not listened to")
+var errNotOpen = errors.New("the interface, or that address family on it, is not open")
 
 // Send sends one packet of the protocol.
 func (w *Wire) Send(p Packet) error {
 	w.mu.Lock()
 	s := w.links[p.Link]
 	w.mu.Unlock()
-	if s == nil {
+	if s == nil || s.fds[0] < 0 && p.To.Is4() || s.fds[1] < 0 && p.To.Is6() {
 		return errNotOpen
 	}
 	if p.To.Is4() {
