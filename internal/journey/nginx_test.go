@@ -142,7 +142,7 @@ func serve(t *testing.T, real *lab.Host, nginx, dir string) {
 	conf := fmt.Sprintf(`daemon off; user root; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
 events {}
 http {
-	access_log off; client_max_body_size 0; client_body_temp_path %[1]s/body; keepalive_requests 1000000;
+	access_log off; client_max_body_size 0; client_body_temp_path %[1]s/body; keepalive_requests 1000000; keepalive_timeout 1h;
 	server { %[2]s root %[3]s; location / { dav_methods PUT DELETE; } location = /hello { return 200 hello; } }
 }
 `, dir, &listen, files)
