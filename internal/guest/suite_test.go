@@ -23,7 +23,7 @@ func TestSuite(t *testing.T) {
 	need(t)
 	for _, room := range suite {
 		t.Run(room, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 35*time.Minute)
 			defer cancel()
 			program, err := BuildTest(ctx, "../"+room, t.TempDir())
 			if err != nil {
